@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['REASONS', 'FORMATS', 'Rejection', 'sniff', 'check_size', 'check_mesh', 'load_mesh', 'Normalisation', 'normalise',
-           'weld', 'damage', 'repair', 'winding_signs', 'quality']
+           'weld', 'damage', 'repair', 'winding_signs', 'quality', 'examine', 'load_guarded']
 
 # %% ../nbs/11_mesh.ipynb #70de31d1
-import struct
+import re, struct, tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,8 @@ import igl, numpy as np, trimesh
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from .core import InputError
+from .core import InputError, load_tensors, save_tensors
+from .guard import Guard, GuardError
 
 # %% ../nbs/11_mesh.ipynb #d50aeb8b
 REASONS = {
@@ -73,13 +74,20 @@ def _promised(path, kind):
     if kind == "glb": return struct.unpack("<I", head[8:12])[0] if len(head) >= 12 else 12
     if kind == "stl" and not head.lstrip()[:5].lower() == b"solid":
         return 84 + 50*struct.unpack("<I", head[80:84])[0] if len(head) >= 84 else 84
-    if kind == "ply":
-        rows = [line.split() for line in head.split(b"end_header")[0].splitlines() if line.startswith(b"element")]
-        return sum(int(r[2])*(6 if r[1] in (b"vertex", b"face") else 1) for r in rows if len(r) == 3)
-    if kind == "off":
-        words = b"\n".join(line.split(b"#")[0] for line in head.splitlines()).split()
-        return 6*(int(words[1]) + int(words[2])) if len(words) > 2 and words[2].isdigit() else 0
-    return 0
+    if kind == "ply": return _ply_bytes(head.split(b"end_header")[0].decode("latin1"))
+    counts = re.match(rb"\s*C?OFF\s*(\d+)\s+(\d+)", re.sub(rb"#.*", b"", head)) if kind == "off" else None
+    return 6*sum(map(int, counts.groups())) if counts else 0
+
+def _ply_bytes(header):
+    "Least size of the body of a PLY: a face has three corners at least, a number in text takes two bytes"
+    size, total, count, face = dict.fromkeys("char uchar int8 uint8".split(), 1), 0, 0, False
+    size |= dict.fromkeys("short ushort int16 uint16".split(), 2) | dict.fromkeys("double float64".split(), 8)
+    width = (lambda t: size.get(t, 4)) if "format binary" in header else (lambda t: 2)
+    for words in map(str.split, header.splitlines()):
+        if words[:1] == ["element"]: count, face = int(words[2]), words[1] == "face"
+        if words[:2] == ["property", "list"]: total += count*(width(words[2]) + 3*width(words[3])*(face and "ind" in words[-1]))
+        elif words[:1] == ["property"]: total += count*width(words[1])
+    return total
 
 def check_size(
     path,                  # A mesh file
@@ -294,7 +302,7 @@ def _probes(v, f, n, step):
 def winding_signs(
     vertices:np.ndarray,  # (V,3), repaired
     faces:np.ndarray,     # (F,3), repaired
-    n:int=2000,           # Faces to probe
+    n:int=500,            # Faces to probe
 )->dict:                  # Two shares in 0…1
     "Warning signs: how often the winding number is undecided near the surface, and how many faces are buried"
     mid, step = _probes(vertices, faces, n, .02)
@@ -326,3 +334,37 @@ def _flat(v):
     "Do all vertices lie in one plane?"
     spread = np.linalg.svd(v - v.mean(0), compute_uv=False) if len(v) > 2 else np.zeros(3)
     return bool(len(spread) < 3 or spread[-1] < 1e-6*spread[0])
+
+# %% ../nbs/11_mesh.ipynb #ee60ab42
+def examine(
+    path,               # A mesh file
+    guard:Guard=None,   # Where to do it; None for this process
+)->dict:                # accepted, reason and detail (empty when accepted), quality (None when unreadable)
+    "Accept or reject a file, with a named reason; never raises"
+    no = lambda reason, detail="", record=None: {"accepted": False, "reason": reason, "detail": detail, "quality": record}
+    try:
+        if guard is not None: return guard.call("sdf_dino.mesh:examine", str(path))
+        record = quality(load_mesh(path))
+    except Rejection as e: return no(e.reason, e.detail)
+    except GuardError as e: return no(e.kind if e.kind in REASONS else "unreadable", e.detail)
+    except MemoryError: return no("memory")
+    if record["flat"]: return no("flat", record=record)
+    return {"accepted": True, "reason": "", "detail": "", "quality": record}
+
+# %% ../nbs/11_mesh.ipynb #a7c38907
+def _load_into(path, out):
+    "Load in a child process, hand the arrays over in a file"
+    mesh = load_mesh(path)
+    save_tensors(out, {"vertices": mesh.vertices, "faces": mesh.faces}, mesh.metadata)
+
+def load_guarded(
+    path,          # A mesh file
+    guard:Guard,   # Process to load it in
+)->trimesh.Trimesh:
+    "`load_mesh` in a child process: a file that crashes, hangs or explodes is a `Rejection` too"
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)/"mesh.safetensors"
+        try: guard.call("sdf_dino.mesh:_load_into", str(path), str(out))
+        except GuardError as e: raise Rejection(path, e.kind if e.kind in REASONS else "unreadable", e.detail) from None
+        arrays, meta = load_tensors(out)
+    return trimesh.Trimesh(arrays["vertices"], arrays["faces"], process=False, metadata=meta)
