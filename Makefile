@@ -1,16 +1,44 @@
-# `make figures` and `make test` are all that a fresh machine needs: Python 3.11+, make, a C++ compiler, no root.
+# `make figures` and `make test` are all that a fresh machine needs: Python 3.11+, make, a C++ compiler; no root.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: env figures test export readme clean
+.PHONY: help env figures test lab export readme clean
+
+help:
+	@echo 'make figures   environment, then every stage at probe scale, to figures/'
+	@echo 'make test      environment, then all tests'
+	@echo 'make lab       JupyterLab on the notebooks'
+	@echo 'make export    sdf_dino/ and README.md from the notebooks, cleaned'
+	@echo 'make clean     removes the environment, keeps data/'
 
 env: .venv/.done
 
 .venv/.done: constraints.txt settings.ini setup.py
-	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'sdf_dino needs Python 3.11 or newer; set PYTHON=python3.x')"
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'sdf_dino needs Python 3.11 or newer: make PYTHON=python3.x')"
+	@echo 'Making .venv (two to three minutes) ...'
 	$(PYTHON) -m venv .venv
 	$(PIP) cmeel-eigen
-	# pysdf has no wheel: it compiles, and its setup finds Eigen on CPATH alone
+	@# pysdf has no wheel: it compiles, and its setup finds Eigen on CPATH alone
 	CPATH="$$(echo $$PWD/.venv/lib/python3*/site-packages/cmeel.prefix/include/eigen3)" $(PIP) -e ".[dev]"
-	touch $@
+	@touch $@
+
+figures: env
+	$(BIN)/sdf_dino run all probe
+
+test: env
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+lab: env
+	$(BIN)/jupyter lab nbs
+
+export: env
+	$(BIN)/nbdev_export
+	$(BIN)/nbdev_clean
+	$(BIN)/python .ci/readme.py
+
+readme: env
+	$(BIN)/python .ci/readme.py
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -231,12 +231,12 @@ def code_hash(
     path,      # A stage notebook
 )->str:        # 64 hex digits
     "Digest of a notebook's code and of every `sdf_dino` module that it imports, comments and docstrings aside"
-    package = root()/"sdf_dino"
+    package = root()/"sdf_dino"     # its modules import each other as `.name`, which is how nbdev writes it
     todo, seen, h = ["\n".join(_code_only(src) for src, tags in _code_cells(path) if "parameters" not in tags)], set(), hashlib.sha256()
     while todo:
         source = todo.pop(0)
         h.update(source.encode())
-        for name in sorted(set(re.findall(r"(?:from|import) sdf_dino\.(\w+)", source)) - seen - {"core", "plot", "jobs", "cli"}):
+        for name in sorted(set(re.findall(r"(?:from|import) (?:sdf_dino)?\.(\w+)", source)) - seen - {"core", "plot", "jobs", "cli"}):
             seen.add(name)
             if (package/f"{name}.py").exists(): todo.append(_code_only((package/f"{name}.py").read_text(encoding="utf-8")))
     return h.hexdigest()

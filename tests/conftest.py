@@ -1,0 +1,27 @@
+"What the tests share: where things are, and a private data folder"
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("SDF_DINO_SHARED", ROOT.parent / "shared"))
+BIN = Path(sys.executable).parent
+
+
+def run(*words, data=None, check=True, **kwargs):
+    "A command of the environment, run at the project's root, with a data folder of its own"
+    env = {**os.environ, **({"SDF_DINO_DATA": str(data)} if data else {})}
+    done = subprocess.run([str(BIN / words[0]), *map(str, words[1:])], cwd=ROOT, env=env, capture_output=True, text=True, **kwargs)
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="session")
+def shared():
+    "The folder of benchmark data, or a skip that says where it was sought"
+    if not (SHARED / "data").exists():
+        pytest.skip(f"no benchmark data at {SHARED}; set SDF_DINO_SHARED")
+    return SHARED / "data"
