@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; spinning threads starve each other on shared cores
 import numpy as np, torch, yaml
 from safetensors.numpy import save as _to_bytes
 from safetensors import safe_open

@@ -30,9 +30,11 @@ class Job:
     @property
     def source(self)->Path: return root()/"nbs"/f"{self.notebook}.ipynb"
     @property
-    def done(self)->bool:  # Finished, with the same parameters, inputs and code
-        if not (self.path/"metrics.json").exists(): return False
-        return read_json(self.path/"env.json").get("fingerprint") == fingerprint(self.source, self.params)
+    def current(self)->bool:  # Begun with the same parameters, inputs and code, finished or not
+        env = self.path/"env.json"
+        return env.exists() and read_json(env).get("fingerprint") == fingerprint(self.source, self.params)
+    @property
+    def done(self)->bool: return (self.path/"metrics.json").exists() and self.current
 
 # %% ../nbs/03_jobs.ipynb #a4a767b9
 def job_list()->dict:  # notebook → job → parameters
@@ -103,9 +105,7 @@ def jobs_named(
 def _make_room(job, force):
     "Set aside what this run must not resume from"
     if not job.path.exists(): return
-    env = job.path/"env.json"
-    same = env.exists() and read_json(env).get("fingerprint") == fingerprint(job.source, job.params)
-    if same and not force: return
+    if job.current and not force: return
     previous = job.path.with_name(job.path.name + ".previous")
     shutil.rmtree(previous, ignore_errors=True)
     job.path.rename(previous)
@@ -128,8 +128,10 @@ def launch(
     "Run one job to its `metrics.json`; the failed notebook stays in the run directory"
     from papermill.exceptions import PapermillExecutionError
     for need in job.needs:
-        if not need.done: raise InputError(portable(need.path), f"{job.notebook} reads it, but it is not finished",
-                                           f"Run `sdf_dino run {need.notebook} {need.name}` first, or `sdf_dino run all {job.name}`")
+        stale = (need.path/"metrics.json").exists()
+        if not need.done: raise InputError(portable(need.path),
+            f"{job.notebook} reads it, but {'its code or inputs have changed since it ran' if stale else 'it is not finished'}",
+            f"Run `sdf_dino run {need.notebook} {need.name}` first, or `sdf_dino run all {job.name}`")
     if job.done and not force: return False
     job.path.parent.mkdir(parents=True, exist_ok=True)
     try:
