@@ -7,7 +7,7 @@ __all__ = ['FAILURES', 'SCHEMA', 'Source', 'find_sources', 'Settings', 'Journal'
            'prepare_command']
 
 # %% ../nbs/14_prepare.ipynb #582bd227
-import json, os, re, threading, time, weakref
+import atexit, json, os, queue, re, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -173,25 +173,33 @@ def _verdict(meta):
     return {"status": "accepted", "reason": "", "detail": "", **{k: meta[k] for k in ("sha256", "source_sha256", "backend", "why", "quality")}}
 
 # %% ../nbs/14_prepare.ipynb #1642d668
-_mine, _guards = threading.local(), weakref.WeakSet()
+_idle = queue.SimpleQueue()     # children that wait for work; they outlive one call, since starting one takes seconds
 
-def _my_guard(settings):
-    "This thread's child process"
-    if not hasattr(_mine, "guard"):
-        _mine.guard = Guard()
-        _guards.add(_mine.guard)
-    _mine.guard.seconds, _mine.guard.memory = settings.seconds, settings.memory
-    return _mine.guard
+@contextmanager
+def _guard(settings):
+    "A child process for one mesh at a time"
+    try: guard = _idle.get_nowait()
+    except queue.Empty: guard = Guard()
+    guard.seconds, guard.memory = settings.seconds, settings.memory
+    try: yield guard
+    finally: _idle.put(guard)
 
-def _one(source, folder, settings):
-    "One verdict, whatever happens to the child"
+@atexit.register
+def _dismiss():
+    while not _idle.empty(): _idle.get_nowait().close()
+
+def _one(source, folder, settings, tries=2):
+    "One verdict, whatever happens to the child; a crash must happen twice to count against the mesh"
     start, log = time.perf_counter(), {}
-    try:
-        reply = _my_guard(settings).call("sdf_dino.prepare:_convert", asdict(source), str(folder), asdict(settings))
-        verdict, log = reply["verdict"], reply["log"]
-    except GuardError as e: verdict = _refusal(e.kind, e.detail)
-    except SdfDinoError as e: verdict = _refusal("error", f"{e.cause}")
-    except OSError as e: verdict = _refusal("crash", f"the child was gone: {type(e).__name__}")
+    for _ in range(tries):
+        try:
+            with _guard(settings) as child: reply = child.call("sdf_dino.prepare:_convert", asdict(source), str(folder), asdict(settings))
+            verdict, log = reply["verdict"], reply["log"]
+            break
+        except GuardError as e: verdict = _refusal(e.kind, e.detail)
+        except SdfDinoError as e: verdict = _refusal("error", f"{e.cause}")
+        except OSError as e: verdict = _refusal("crash", f"the child was gone: {type(e).__name__}")
+        if verdict["reason"] not in ("crash", "memory"): break
     return source.name, verdict, {**log, "total": round(time.perf_counter() - start, 4), "when": round(time.time(), 2)}
 
 # %% ../nbs/14_prepare.ipynb #8409d7fd
@@ -199,10 +207,7 @@ def _verdicts(todo, folder, settings, workers, scheduler):
     "(name, verdict, log) of each source, in the order of completion"
     tasks = (delayed(_one)(source, folder, settings) for source in todo)
     if not scheduler:
-        try: yield from Parallel(workers or -1, backend="threading", batch_size=1, pre_dispatch="2*n_jobs",
-                                 return_as="generator_unordered")(tasks)
-        finally:
-            for guard in list(_guards): guard.close()
+        yield from Parallel(workers or -1, backend="threading", batch_size=1, return_as="generator_unordered")(tasks)
         return
     with _cluster(scheduler), parallel_config("dask"):
         yield from Parallel(batch_size=1, pre_dispatch="4*n_jobs", return_as="generator_unordered")(tasks)
@@ -211,7 +216,7 @@ def _verdicts(todo, folder, settings, workers, scheduler):
 def _cluster(address):
     try: from distributed import Client
     except ImportError: raise ParameterError("scheduler", "needs the package distributed", "pip install 'sdf_dino[cluster]'") from None
-    try: client = Client(address, timeout=20)
+    try: client = Client(address, timeout=5)
     except (OSError, ValueError) as e: raise ParameterError("scheduler", f"{address} does not answer ({e})", "Start one with `dask scheduler`") from None
     with client:
         client.wait_for_workers(1, timeout=60)
