@@ -137,7 +137,7 @@ def _warp():
     try: import warp as wp
     except ImportError:
         raise ParameterError("backend", "warp needs the package warp-lang", 'Install it with: pip install "sdf_dino[gpu]", or use backend exact') from None
-    wp.config.quiet = True
+    wp.config.log_level = wp.LOG_WARNING
     @wp.kernel
     def nearest(mesh:wp.uint64, reach:float, points:wp.array(dtype=wp.vec3), out:wp.array(dtype=float)):
         i = wp.tid()
