@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np, torch
 
 from .core import CheckpointError, MismatchError, load_tensors, progress, read_json, read_meta, save_tensors, write_json
-from .deepsdf import Backbone, query
+from .decoder import Backbone, query
 from .sdf import SDFSamples, sample_files
 
 # %% ../nbs/31_activations.ipynb #f433b332
@@ -32,6 +32,7 @@ def activate(
     entry = {"points": points, "normals": samples.normals[:n], "sdf": sdf, "acts": np.hstack(acts).astype(np.float16)}
     return entry if samples.labels is None else {**entry, "labels": samples.labels[:n]}
 
+# %% ../nbs/31_activations.ipynb #0c0d6f8b
 def write_cache(
     backbone:Backbone,     # The frozen backbone
     files:list,            # `SDFSamples` files of shapes it has codes for

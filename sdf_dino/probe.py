@@ -15,7 +15,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from .deepsdf import Backbone, DeepSDF, query
+from .decoder import Backbone, DeepSDF, query
 
 # %% ../nbs/21_probe.ipynb #6e544659
 def match_labels(
@@ -33,6 +33,7 @@ def match_labels(
     new[new < 0] = names_t.max() + 1 + np.arange((new < 0).sum())
     return new[f]
 
+# %% ../nbs/21_probe.ipynb #d0086236
 def score(
     true,      # True part of each point, (N,)
     found,     # Found part of each point, (N,)
@@ -53,6 +54,7 @@ def point_features(
     bare = {"xyz": np.asarray(points, np.float32), "xyz_normals": np.hstack([points, normals * np.std(points)]).astype(np.float32)}
     return {**bare, **layers, "all_layers": np.hstack(acts)}
 
+# %% ../nbs/21_probe.ipynb #54f208e6
 def cluster(
     features,       # (N, D)
     k:int,          # Number of clusters
@@ -67,6 +69,7 @@ DESIGN_TABLE = {  # shape: (layer chosen by ground truth, ARI, accuracy); the de
     "l_shape": ("layer_0", .606, .890), "tower": ("layer_2", .601, .852), "t_pipe": ("layer_0", .380, .808),
     "chair": ("layer_0", .371, .393), "table": ("all_layers", .249, .454), "barbell": ("layer_2", .237, .509)}
 
+# %% ../nbs/21_probe.ipynb #0b34cd99
 def probe_backbone(
     backbone:Backbone,   # Trained on these shapes
     shapes:dict,         # Name → Shape with labels
@@ -84,7 +87,7 @@ def probe_backbone(
             arrays[f"{name}.{kind}"] = match_labels(labels, found)
     return rows, arrays
 
-# %% ../nbs/21_probe.ipynb #0b34cd99
+# %% ../nbs/21_probe.ipynb #3f45711f
 def best_layer_rows(
     rows:list,   # Rows of `probe_backbone`
 )->list:         # One row a shape, features = "best_by_truth", with the layer
@@ -93,6 +96,7 @@ def best_layer_rows(
     best = {r["shape"]: r for r in sorted(layers, key=lambda r: r["ari"])}
     return [{**r, "layer": r["features"], "features": "best_by_truth"} for r in best.values()]
 
+# %% ../nbs/21_probe.ipynb #df4c679c
 def summarise(
     rows:list,            # Rows with shape, features, seed, ari
     key:str="ari",        # Which score
@@ -119,6 +123,7 @@ def linear_probe(
     return {"position_r2": float(fit(Ridge(1e-2), targets["position"])), "normal_r2": float(fit(Ridge(1e-2), targets["normal"])),
             "kind_acc": float(fit(LogisticRegression(max_iter=200, tol=1e-3), targets["kind"]))}
 
+# %% ../nbs/21_probe.ipynb #7d97f158
 def layer_claims(
     backbone:Backbone,   # Trained on these shapes
     shapes:dict,         # Name → Shape with `kinds`

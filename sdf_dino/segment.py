@@ -7,7 +7,7 @@ __all__ = ['part_features', 'choose_parts', 'label_points', 'Segmentation', 'wei
 
 # %% ../nbs/41_segment.ipynb #f44f06ca
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np, torch, trimesh
@@ -15,7 +15,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from .core import InputError, ParameterError, read_json, save_tensors, write_json, atomic
-from .deepsdf import Backbone, DecoderConfig, DeepSDF, FitConfig, fit_shape, query
+from .decoder import Backbone, DecoderConfig, DeepSDF, query
+from .deepsdf import FitConfig, fit_shape
 from .dino import HeadConfig, ProjectionHead, load_head
 from .mesh import load_mesh, normalise
 from .plot import part_colors
@@ -45,6 +46,7 @@ def choose_parts(
     scores = {k: float(silhouette_score(few, KMeans(k, n_init=3, random_state=seed).fit_predict(few))) for k in range(2, most + 1)}
     return max(scores, key=scores.get), scores
 
+# %% ../nbs/41_segment.ipynb #43efded3
 def label_points(
     features,             # Features of surface samples, (N, 64)
     logits,               # Their prototype logits, (N, K)
@@ -117,6 +119,7 @@ def weights_dir(
     names = ", ".join(sorted(p.name for p in shipped.glob("*") if p.is_dir())) or "none"
     raise InputError(weights, "names no weights", f"In the package are: {names}; a folder needs `backbone` and `head`")
 
+# %% ../nbs/41_segment.ipynb #744b7f53
 def load_weights(
     weights:str="probe9",  # As in `weights_dir`
     device:str="cpu",      # Where the backbone goes
