@@ -180,7 +180,7 @@ def progress(
 )->tqdm:
     "A progress bar for anything that may take more than two seconds"
     sink = os.environ.get("SDF_DINO_PROGRESS")
-    try: file = open(sink, "w") if sink else sys.stderr
+    try: file = open(sink, "a") if sink else sys.stderr     # "w" would empty a log file
     except OSError: file = sys.stderr
     slow = not file.isatty()
     return tqdm(iterable, total=total, desc=desc, file=file, delay=2, leave=False, dynamic_ncols=True,
