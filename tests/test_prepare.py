@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 import trimesh
 
-from sdf_dino import prepare as module
+from sdf_dino import prepare as module, workers
+from sdf_dino.core import ParameterError
 from sdf_dino.guard import Guard
-from sdf_dino.prepare import Journal, Settings, Source, prepare
+from sdf_dino.prepare import Settings, prepare
 from sdf_dino.sdf import Sampler, sample_files
+from sdf_dino.sources import Source
+from sdf_dino.workers import Journal
 
 MESHES = 14
 # meshes named so cost their own process and nothing else: the conversion is wrapped in the child
@@ -118,12 +121,12 @@ def test_a_crash_a_hang_and_a_bomb_cost_themselves_only(meshes, undisturbed, tmp
         trimesh.creation.box().export(tmp_path / "in" / f"{name}.ply")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(Guard, "call", _through("sabotage:_convert", Guard.call))
-    module._dismiss()
+    workers.dismiss()
     done = prepare(tmp_path / "in", tmp_path / "set", Settings(Sampler(3000, 500), seconds=5, memory=2000), workers=2)
     assert dict(zip(done.table.name, done.table.reason)) == {"bomb": "memory", "crash": "crash", "fine": "", "hang": "time"}
     assert done.exit_code == 3 and [p.stem for p in sample_files(tmp_path / "set" / "samples")] == ["fine"]
     monkeypatch.undo()
-    module._dismiss()
+    workers.dismiss()
     again = prepare(tmp_path / "in", tmp_path / "set", Settings(Sampler(3000, 500), seconds=5, memory=2000), workers=2, retry=True)
     assert again.made == 3 and again.exit_code == 0
 
@@ -136,10 +139,10 @@ def _through(task, call):
 def test_the_death_of_a_child_between_two_meshes_costs_nothing(meshes, tmp_path):
     settings = Settings(Sampler(500, 100), seconds=30)
     sources = [Source("a", "a", str(meshes / "torus1.ply")), Source("b", "b", str(meshes / "torus2.ply"))]
-    module._dismiss()
+    workers.dismiss()
     assert module._one(sources[0], tmp_path, settings)[1]["status"] == "accepted"
-    guard = module._idle.get_nowait()
-    module._idle.put(guard)
+    guard = workers._idle.get_nowait()
+    workers._idle.put(guard)
     os.kill(guard._child.pid, signal.SIGKILL)
     assert module._one(sources[1], tmp_path, settings)[1]["status"] == "accepted"
 
@@ -179,5 +182,5 @@ def test_a_worker_killed_in_mid_run_loses_nothing(meshes, undisturbed, tmp_path,
 
 def test_no_scheduler_is_said_so(meshes, tmp_path):
     pytest.importorskip("distributed", reason="Dask's distributed is not installed")
-    with pytest.raises(module.ParameterError, match="does not answer"):
+    with pytest.raises(ParameterError, match="does not answer"):
         prepare(meshes, tmp_path / "set", scheduler=f"tcp://127.0.0.1:{free_port()}")
