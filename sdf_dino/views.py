@@ -79,9 +79,9 @@ class Views:
 
     @cached_property
     def scale(self)->torch.Tensor:  # (D,)
-        "Standard deviation of each activation over the cache, at least a thousandth of the largest"
+        "Standard deviation of each activation over the cache; near-silent units count as a twentieth of the loudest, lest noise be blown up"
         s = self.acts[:, ::8].float().flatten(0, 1).std(0)
-        return s.clamp_min(1e-3 * s.max())
+        return s.clamp_min(.05 * s.max())
 
     @cached_property
     def mean(self)->torch.Tensor:  # (D,)
