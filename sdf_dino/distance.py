@@ -4,16 +4,18 @@
 
 # %% auto #0
 __all__ = ['BACKENDS', 'Target', 'morton_order', 'subdivide', 'choose_backend', 'signed_distance', 'hard_cases', 'near_points',
-           'sign_errors', 'bench']
+           'sign_errors', 'compare', 'bench']
 
 # %% ../nbs/08_distance.ipynb #54da2752
 import time
-from functools import lru_cache
 from importlib.util import find_spec
+from pathlib import Path
 
 import igl, numpy as np, trimesh
 
 from .core import InputError, ParameterError, pick_device
+from .gpu import device_mesh, query
+from .guard import Guard
 from .repair import check_mesh, repair, unite
 
 # %% ../nbs/08_distance.ipynb #3e821edb
@@ -24,7 +26,7 @@ class Target:
     ):
         check_mesh(mesh, mesh.metadata.get("source", "mesh"))
         vertices, faces, self.repaired = repair(mesh.vertices, mesh.faces)
-        if not len(faces): raise InputError(mesh.metadata.get("source", "mesh"), "has collapsed faces only", "Export it again")
+        if not len(faces): raise InputError(mesh.metadata.get("source", "mesh"), "has no whole face", "Export it again")
         self.vertices, self.faces, self.united = unite(vertices, faces)
         self.scale, self._cache = float(np.ptp(self.vertices, axis=0).max()), {}
 
@@ -62,18 +64,21 @@ def _along_curve(function):
         return out
     return ordered
 
+# %% ../nbs/08_distance.ipynb #5c5e96ca
 def _tree(target):
     tree = igl.AABB()
     tree.init(target.vertices, target.faces)
     return tree
 
+# %% ../nbs/08_distance.ipynb #94857c65
 def _inside(target, points): return np.abs(igl.fast_winding_number(target.vertices, target.faces, points)) > .5
 
-@_along_curve
-def _exact(target, points):
+def _from_tree(target, points):
     tree = target.cached("tree", lambda: _tree(target))
     distance = np.sqrt(tree.squared_distance(target.vertices, target.faces, points)[0])
     return np.where(_inside(target, points), -distance, distance)
+
+_exact = _along_curve(_from_tree)
 
 # %% ../nbs/08_distance.ipynb #93d9e8b1
 _NORMAL_SIGN = igl.SignedDistanceType.SIGNED_DISTANCE_TYPE_PSEUDONORMAL
@@ -84,8 +89,7 @@ def _normals(target, points, audit=4096):
     step = max(1, min(16, len(points)//audit))
     clear = np.abs(signed[::step]) > 1e-6*target.scale
     wrong = _inside(target, np.ascontiguousarray(points[::step])) != (signed[::step] < 0)
-    if np.isfinite(signed).all() and not (wrong & clear).any(): return signed
-    return np.where(_inside(target, points), -1, 1)*np.sqrt(_tree(target).squared_distance(target.vertices, target.faces, points)[0])
+    return signed if np.isfinite(signed).all() and not (wrong & clear).any() else _from_tree(target, points)
 
 # %% ../nbs/08_distance.ipynb #feceadd0
 def _split(tri, long):
@@ -102,6 +106,7 @@ def _split(tri, long):
         out += [np.stack(t, 1) for t in cut]
     return np.concatenate(out)
 
+# %% ../nbs/08_distance.ipynb #b647bb95
 def subdivide(
     vertices:np.ndarray,      # (V,3)
     faces:np.ndarray,         # (F,3)
@@ -115,7 +120,7 @@ def subdivide(
         done.append(todo[~long.any(1)])
         todo = _split(todo[long.any(1)], long[long.any(1)])
         if sum(map(len, done)) + len(todo) > limit:
-            raise ParameterError("edge", f"of {edge:g} needs over {limit:,} faces", "Take a larger one, or backend exact")
+            raise ParameterError("edge", f"of {edge:g} needs over {limit:,} faces", "Use backend exact")
     soup = np.concatenate(done).reshape(-1, 3) + 0.  # no negative zeros, which would weld badly
     _, first, where = np.unique(soup.view([("", float)]*3).ravel(), return_index=True, return_inverse=True)
     return soup[first], where.reshape(-1, 3)
@@ -126,43 +131,17 @@ def _make_pysdf(target):
     v, f = subdivide(target.vertices, target.faces, .02*target.scale)
     return SDF(v.astype(np.float32), f.astype(np.uint32))
 
+# %% ../nbs/08_distance.ipynb #f9fe4f33
 def _pysdf(target, points, device):
     inside_positive = target.cached("pysdf", lambda: _make_pysdf(target))
     return -inside_positive(np.ascontiguousarray(points, dtype=np.float32)).reshape(-1)
 
-# %% ../nbs/08_distance.ipynb #381b74a7
-@lru_cache(1)
-def _warp():
-    "The module and its kernel, compiled at the first launch"
-    try: import warp as wp
-    except ImportError:
-        raise ParameterError("backend", "warp needs the package warp-lang", 'Install it with: pip install "sdf_dino[gpu]", or use backend exact') from None
-    wp.config.log_level = wp.LOG_WARNING
-    @wp.kernel
-    def nearest(mesh:wp.uint64, reach:float, points:wp.array(dtype=wp.vec3), out:wp.array(dtype=float)):
-        i = wp.tid()
-        q = wp.mesh_query_point_sign_winding_number(mesh, points[i], reach, 3.0, 0.5)
-        d = wp.length(wp.mesh_eval_position(mesh, q.face, q.u, q.v) - points[i])
-        if q.sign > 0.0:
-            r = wp.mesh_query_point_sign_winding_number(mesh, points[i], reach, 3.0, -0.5)
-            out[i] = wp.where(r.sign > 0.0, -d, d)
-        else:
-            out[i] = -d
-    return wp, nearest
-
-def _warp_mesh(target, device):
-    wp, _ = _warp()
-    with wp.ScopedDevice(device):
-        vertices = wp.array(((target.vertices - target.vertices.mean(0))/target.scale).astype(np.float32), dtype=wp.vec3)
-        return wp.Mesh(vertices, wp.array(target.faces.astype(np.int32).ravel(), dtype=wp.int32), support_winding_number=True)
-
+# %% ../nbs/08_distance.ipynb #19104d84
 def _on_warp(target, points, device):
-    wp, kernel = _warp()
-    mesh = target.cached(("warp", device), lambda: _warp_mesh(target, device))
-    p = ((points - target.vertices.mean(0))/target.scale).astype(np.float32)
-    out = wp.zeros(len(p), dtype=float, device=device)
-    wp.launch(kernel, len(p), [mesh.id, 1e6, wp.array(p, dtype=wp.vec3, device=device), out], device=device)
-    return out.numpy()*target.scale
+    centre = target.vertices.mean(0)
+    unit = lambda x: (x - centre)/target.scale
+    mesh = target.cached(("warp", device), lambda: device_mesh(unit(target.vertices), target.faces, device))
+    return query(mesh, unit(points), device)*target.scale
 
 # %% ../nbs/08_distance.ipynb #a9f82eda
 BACKENDS = {"exact": _exact, "normals": _normals, "pysdf": _pysdf, "warp": _on_warp}
@@ -176,8 +155,8 @@ def choose_backend(
 )->tuple:                 # (name, reason)
     "The back end to use for this mesh on this machine, and why"
     if backend != "auto":
-        if backend not in BACKENDS: raise ParameterError("backend", f"is {backend!r}", f"Use auto or one of {', '.join(BACKENDS)}")
-        return backend, "asked for"
+        if backend in BACKENDS: return backend, "asked for"
+        raise ParameterError("backend", f"is {backend!r}", f"Use auto, {', '.join(BACKENDS)}")
     target, place = _as_target(mesh), pick_device(device)
     if place.type == "cuda" and find_spec("warp"): return "warp", f"a GPU is at hand, {target.state}"
     why = f"{target.state}, {len(target.faces):,} faces"
@@ -186,10 +165,11 @@ def choose_backend(
 # %% ../nbs/08_distance.ipynb #e50d0969
 def _points(points):
     points = np.asarray(points, dtype=float)
-    if points.ndim != 2 or points.shape[1] != 3: raise ParameterError("points", f"has shape {points.shape}", "Give one point a row: (N,3)")
+    if points.shape[1:] != (3,): raise ParameterError("points", f"has shape {points.shape}", "Give one a row: (N,3)")
     if not np.isfinite(points).all(): raise ParameterError("points", "holds values that are no numbers", "Remove them")
     return points
 
+# %% ../nbs/08_distance.ipynb #ea28e050
 def signed_distance(
     mesh,                # `trimesh.Trimesh`, or a `Target` to ask more than once
     points:np.ndarray,   # (N,3), in the mesh's units
@@ -210,6 +190,7 @@ def _boxes_sdf(p, boxes):
     q = np.stack([np.abs(p - b.bounds.mean(0)) - b.extents/2 for b in boxes])
     return (np.linalg.norm(np.maximum(q, 0), axis=2) + np.minimum(q.max(2), 0)).min(0)
 
+# %% ../nbs/08_distance.ipynb #cf68be8a
 def _torus(faces):
     side = (faces/2)**.5
     return trimesh.creation.torus(.3, .12, major_sections=int(1.3*side), minor_sections=int(side/1.3))
@@ -219,7 +200,7 @@ def _table():
     legs = [trimesh.creation.box((.08, .08, .8), place((i, j, -.05))) for i in (-.4, .4) for j in (-.25, .25)]
     return [trimesh.creation.box((.9, .6, .1), place((0, 0, .4))), *legs]
 
-# %% ../nbs/08_distance.ipynb #cf68be8a
+# %% ../nbs/08_distance.ipynb #0492872e
 def _damaged(mesh, how, rng):
     f, n = mesh.faces, len(mesh.faces)
     if how == "holes": f = f[rng.permutation(n)[n//20:]]
@@ -228,6 +209,7 @@ def _damaged(mesh, how, rng):
     if how == "inside out": f = f[:, ::-1]
     return trimesh.Trimesh(mesh.vertices, f, process=False)
 
+# %% ../nbs/08_distance.ipynb #ec924342
 def hard_cases(
     faces:int=5000,   # Faces of the smooth ones
     seed:int=0,       # Where the damage falls
@@ -243,7 +225,7 @@ def hard_cases(
             "sound": (torus, _torus_sdf)} | {how: (_damaged(torus, how, rng), _torus_sdf)
             for how in ("holes", "half flipped", "double sided", "inside out")}
 
-# %% ../nbs/08_distance.ipynb #0492872e
+# %% ../nbs/08_distance.ipynb #08fec0d7
 def near_points(
     mesh:trimesh.Trimesh,  # In the cube
     n:int,                 # Points
@@ -254,6 +236,7 @@ def near_points(
     surface, _ = trimesh.sample.sample_surface(mesh, n, seed=seed)
     return surface + np.random.default_rng(seed).normal(0, std, surface.shape)
 
+# %% ../nbs/08_distance.ipynb #f5e3b6ce
 def sign_errors(
     mesh:trimesh.Trimesh,  # A mesh
     truth,                 # The signed distance function of its solid
@@ -266,6 +249,67 @@ def sign_errors(
     clear, outside = np.abs(want) > 2e-3, want > 0
     return float((np.sign(d) != np.sign(want))[clear].mean()), float(np.abs(np.abs(d) - want)[outside].max())
 
+# %% ../nbs/08_distance.ipynb #5df0e763
+def _open_box():
+    "A box without its lid, and its unsigned distance"
+    box = trimesh.creation.box((.9, .6, .5))
+    lid = box.face_normals[:, 2] > .5
+    mesh = trimesh.Trimesh(box.vertices, box.faces[~lid], process=False)
+    wall = lambda i, side: trimesh.creation.box(np.where(np.arange(3) == i, 1e-12, box.extents)).apply_translation(
+        np.eye(3)[i]*side*box.extents/2)
+    walls = [wall(i, side) for i, side in ((0, -1), (0, 1), (1, -1), (1, 1), (2, -1))]
+    return mesh, lambda p: np.maximum(_boxes_sdf(p, walls), 0)
+
+# %% ../nbs/08_distance.ipynb #450e58fc
+def _compared():
+    cases = hard_cases()
+    return {"60-triangle table": cases["table"], "two overlapping spheres": cases["overlap"], "open box": _open_box(),
+            "5 % of faces gone": cases["holes"], "100,000 faces": (_torus(100_000), _torus_sdf)}
+
+# %% ../nbs/08_distance.ipynb #62dbaea3
+def _plain_pysdf(mesh, points):
+    from pysdf import SDF
+    return -SDF(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32))(points.astype(np.float32)).reshape(-1)
+
+# %% ../nbs/08_distance.ipynb #e2039239
+def _peak():
+    "Peak memory of this process since the last call, MiB, where Linux tells"
+    try:
+        text = Path("/proc/self/status").read_text()
+        Path("/proc/self/clear_refs").write_text("5")
+        return int(text.split("VmHWM:")[1].split()[0])/1024
+    except OSError: return float("nan")
+
+# %% ../nbs/08_distance.ipynb #28d60ff8
+def _cost(case, backend, n):
+    "Errors, seconds and memory of one back end on one mesh, called in a child process"
+    mesh, truth = _compared()[case]
+    p = near_points(mesh, n)
+    want = truth(p)
+    ask = (lambda: _plain_pysdf(mesh, p)) if backend == "plain pysdf" else (lambda: signed_distance(mesh, p, backend))
+    if backend == "warp": signed_distance(mesh, p[:9], backend)
+    _peak()
+    before = _peak()
+    got = ask()
+    memory, clear, outside = _peak() - before, np.abs(want) > 2e-3, want > 0
+    wrong = float((np.sign(got) != np.sign(want))[clear].mean()) if case != "open box" else None
+    error = float(np.abs(np.abs(got) - want)[outside].max())
+    return {"error": error, "wrong": wrong, "seconds": _fastest(ask), "memory": memory}
+
+# %% ../nbs/08_distance.ipynb #e3c6ad94
+def compare(
+    n:int=50_000,            # Points near each mesh
+    backends:tuple=(),       # Those to run after plain pysdf; empty for all
+)->list:                     # dicts of case, backend, error, wrong, seconds, memory, ratio
+    "Every back end on every hard mesh, each in a process of its own"
+    rows, have = [], [b for b in (*BACKENDS, "auto") if b != "warp" or find_spec("warp")]
+    for case in _compared():
+        for name in ("plain pysdf", *(backends or have)):
+            with Guard(seconds=300, memory=8000) as guard: row = guard.call("sdf_dino.distance:_cost", case, name, n)
+            plain = row["seconds"] if name == "plain pysdf" else plain
+            rows.append({"case": case, "backend": name, **row, "ratio": row["seconds"]/plain})
+    return rows
+
 # %% ../nbs/08_distance.ipynb #5a560208
 def _fastest(call, repeat=3):
     times = []
@@ -275,18 +319,19 @@ def _fastest(call, repeat=3):
         times.append(time.perf_counter() - start)
     return min(times)
 
+# %% ../nbs/08_distance.ipynb #0089132f
 def bench(
     faces:tuple=(12_000, 100_000),  # Sizes of the mesh
     n:int=100_000,                  # Points to query
 )->list:                            # dicts of bench, ours, reference, ratio, unit
     "Time of each back end, preparation included, over that of plain pysdf"
-    from pysdf import SDF
     rows = []
     for mesh in map(_torus, faces):
         p = near_points(mesh, n)
-        plain = _fastest(lambda: SDF(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32))(p.astype(np.float32)))
+        plain = _fastest(lambda: _plain_pysdf(mesh, p))
         for name in ("auto", "exact", "normals", "pysdf", *["warp"]*bool(find_spec("warp"))):
             signed_distance(mesh, p[:100], name)
             ours = _fastest(lambda: signed_distance(mesh, p, name))
-            rows.append({"bench": f"sdf/{name}/{len(mesh.faces)}_faces", "ours": ours, "reference": plain, "ratio": ours/plain, "unit": "s"})
+            rows.append({"bench": f"sdf/{name}/{len(mesh.faces)}_faces", "ours": ours, "reference": plain,
+                         "ratio": ours/plain, "unit": "s"})
     return rows

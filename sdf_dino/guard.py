@@ -38,6 +38,7 @@ def _limit_memory(megabytes):
         resource.setrlimit(resource.RLIMIT_AS, (cap, resource.getrlimit(resource.RLIMIT_AS)[1]))
     except (ImportError, OSError, ValueError): pass
 
+# %% ../nbs/02_guard.ipynb #295a60c7
 def _perform(request):
     "Call what a request names, and turn the outcome into a reply"
     module, _, name = request["task"].partition(":")
@@ -52,6 +53,7 @@ def _perform(request):
     finally:
         if hasattr(signal, "setitimer"): signal.setitimer(signal.ITIMER_REAL, 0)
 
+# %% ../nbs/02_guard.ipynb #cb0f9b2c
 def serve():
     "Answer requests until the parent closes the pipe; whatever else prints goes to stderr"
     replies = os.fdopen(os.dup(1), "w")
@@ -64,6 +66,43 @@ def serve():
         print(text, file=replies, flush=True)
 
 # %% ../nbs/02_guard.ipynb #a9451748
+def _listen(stream, replies):
+    "Move lines from a pipe to a queue, which can be waited for with a time limit on every system"
+    with stream:
+        for line in stream: replies.put(line)
+    replies.put(None)
+
+# %% ../nbs/02_guard.ipynb #3d80b547
+class _Child:
+    "A child process, its pipes and its last words"
+    def __init__(self):
+        package = str(Path(__file__).resolve().parents[1]) if "__file__" in globals() else os.getcwd()
+        paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+        self.log, self.replies = tempfile.TemporaryFile(), queue.Queue()
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        code, pipe = "from sdf_dino.guard import serve; serve()", subprocess.PIPE
+        self.process = subprocess.Popen([sys.executable, "-c", code], env=env, text=True, start_new_session=True,
+                                        stdin=pipe, stdout=pipe, stderr=self.log)
+        threading.Thread(target=_listen, args=(self.process.stdout, self.replies), daemon=True).start()
+
+    def kill(self):
+        "End it and whatever it started"
+        try: os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError: pass
+        self.process.wait()
+        try: self.process.stdin.close()
+        except BrokenPipeError: pass
+        self.log.close()
+
+    def how_it_died(self):
+        "(kind, detail) of a child that closed its pipe"
+        code = self.process.wait()
+        self.log.seek(max(0, self.log.seek(0, 2) - 2000))
+        memory = b"bad_alloc" in self.log.read() or code == -signal.SIGKILL
+        kind = "time" if code == -signal.SIGALRM else "memory" if memory else "crash"
+        return kind, signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+# %% ../nbs/02_guard.ipynb #9b1ff03d
 class Guard:
     "Calls functions in a child process that may die"
     def __init__(self,
@@ -72,48 +111,19 @@ class Guard:
     ):
         self.seconds, self.memory, self._child = seconds, memory, None
 
-    def _start(self):
-        package = str(Path(__file__).resolve().parents[1]) if "__file__" in globals() else os.getcwd()
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])}
-        self._log = tempfile.TemporaryFile()
-        self._child = subprocess.Popen([sys.executable, "-c", "from sdf_dino.guard import serve; serve()"], env=env, text=True,
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, start_new_session=True)
-        self._replies = queue.Queue()
-        threading.Thread(target=self._listen, args=(self._child.stdout, self._replies), daemon=True).start()
-        self._wait("start", 120)
-
-    @staticmethod
-    def _listen(stream, replies):
-        with stream:
-            for line in stream: replies.put(line)
-        replies.put(None)
-
-    def _wait(self, task, seconds):
-        "The reply to the last request; a dead or late child ends here"
-        try: line = self._replies.get(timeout=seconds)
-        except queue.Empty:
-            self.close()
-            raise GuardError(task, "time", f"{seconds:g} s") from None
-        if line is not None: return json.loads(line)
-        code, said = self._child.wait(), self._last_words()
-        self.close()
-        kind = "time" if code == -signal.SIGALRM else "memory" if "bad_alloc" in said or code == -signal.SIGKILL else "crash"
-        raise GuardError(task, kind, signal.Signals(-code).name if code < 0 else f"exit code {code}")
-
-    def _last_words(self):
-        self._log.seek(max(0, self._log.seek(0, 2) - 2000))
-        return self._log.read().decode(errors="replace")
-
     def call(self,
         task:str,   # Function to call, as `module:function`
         *args,      # JSON-able arguments
         **kwargs,   # JSON-able keyword arguments
     ):              # What the function returned, through JSON
         "Call a function in the child; its own `SdfDinoError`s are raised here, all other ends are a `GuardError`"
-        if self._child is None or self._child.poll() is not None: self._start()
+        if self._child is not None and self._child.process.poll() is not None: self.close()
+        if self._child is None:
+            self._child = _Child()
+            self._wait("start", 120)
         request = {"task": task, "args": args, "kwargs": kwargs, "seconds": self.seconds, "memory": self.memory}
-        self._child.stdin.write(json.dumps(request) + "\n")
-        self._child.stdin.flush()
+        try: print(json.dumps(request), file=self._child.process.stdin, flush=True)
+        except BrokenPipeError: pass  # it died since the last call: the reply will say how
         reply = self._wait(task, self.seconds)
         if "raise" in reply:
             module, name, arguments = reply["raise"]
@@ -121,15 +131,19 @@ class Guard:
         if "kind" in reply: raise GuardError(task, reply["kind"], reply.get("detail", ""))
         return reply["result"]
 
+    def _wait(self, task, seconds):
+        try: line = self._child.replies.get(timeout=seconds)
+        except queue.Empty: kind = "time", f"{seconds:g} s"
+        else:
+            if line is not None: return json.loads(line)
+            kind = self._child.how_it_died()
+        self.close()
+        raise GuardError(task, *kind)
+
     def close(self):
-        "End the child and whatever it started"
+        "End the child; the next call starts another"
         child, self._child = self._child, None
-        if child is None: return
-        try: os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError: pass
-        child.wait()
-        child.stdin.close()
-        self._log.close()
+        if child is not None: child.kill()
 
     def __enter__(self): return self
     def __exit__(self, *exc): self.close()

@@ -45,6 +45,7 @@ def _promised(path, kind):
     counts = re.match(rb"\s*C?OFF\s*(\d+)\s+(\d+)", re.sub(rb"#.*", b"", head)) if kind == "off" else None
     return 6*sum(map(int, counts.groups())) if counts else 0
 
+# %% ../nbs/11_mesh.ipynb #1d3e8f4e
 def _ply_bytes(header):
     "Least size of the body of a PLY: a face has three corners at least, a number in text takes two bytes"
     size, total, count, face = dict.fromkeys("char uchar int8 uint8".split(), 1), 0, 0, False
@@ -52,10 +53,12 @@ def _ply_bytes(header):
     width = (lambda t: size.get(t, 4)) if "format binary" in header else (lambda t: 2)
     for words in map(str.split, header.splitlines()):
         if words[:1] == ["element"]: count, face = int(words[2]), words[1] == "face"
-        if words[:2] == ["property", "list"]: total += count*(width(words[2]) + 3*width(words[3])*(face and "ind" in words[-1]))
+        if words[:2] == ["property", "list"]:
+            total += count*(width(words[2]) + 3*width(words[3])*(face and "ind" in words[-1]))
         elif words[:1] == ["property"]: total += count*width(words[1])
     return total
 
+# %% ../nbs/11_mesh.ipynb #5b96e596
 def check_size(
     path,                  # A mesh file
     kind:str,              # One of `FORMATS`
@@ -72,6 +75,7 @@ def _corners(words, before):
     index = [int(w.split("/", 1)[0]) for w in words]
     return [i - 1 if i > 0 else i + before if i < 0 else -1 for i in index]
 
+# %% ../nbs/11_mesh.ipynb #6f220b3d
 def _read_obj(path):
     "Vertices and faces of an OBJ in the order of its lines, polygons as fans; groups and materials are not looked at"
     text = Path(path).read_text(encoding="utf-8", errors="replace").replace("\\\r\n", " ").replace("\\\n", " ")
@@ -84,15 +88,17 @@ def _read_obj(path):
             f.extend((c[0], c[i], c[i + 1]) for i in range(1, len(c) - 1))
     return np.array(v).reshape(-1, 3), np.array(f, dtype=np.int64).reshape(-1, 3)
 
-# %% ../nbs/11_mesh.ipynb #6f220b3d
+# %% ../nbs/11_mesh.ipynb #ad3ef737
 def _read_scene(path, kind):
     "All triangle meshes of a scene with their transforms, as one vertex and one face array"
     loaded = trimesh.load_scene(path, file_type=kind, process=False, skip_materials=True)
     parts = [g for g in loaded.dump() if isinstance(g, trimesh.Trimesh) and len(g.faces)]
-    if not parts: raise Rejection(path, "no-triangles", ", ".join(sorted({type(g).__name__ for g in loaded.geometry.values()})))
+    other = {type(g).__name__ for g in loaded.geometry.values()}
+    if not parts: raise Rejection(path, "no-triangles", ", ".join(sorted(other)))
     offsets = np.cumsum([0, *(len(p.vertices) for p in parts)])
     return np.concatenate([p.vertices for p in parts]), np.concatenate([p.faces + o for p, o in zip(parts, offsets)])
 
+# %% ../nbs/11_mesh.ipynb #35dd45c3
 def _parse(path, kind):
     "Vertices and faces of any file, every fault of a parser turned into a `Rejection`"
     try: return _read_obj(path) if kind == "obj" else _read_scene(path, kind)
@@ -165,8 +171,10 @@ def quality(
             "watertight": bool(len(clean) and (count % 2 == 0).all()),
             "consistent": bool((sway == 0).all()), "boundary_edges": int((count == 1).sum()),
             "nonmanifold_edges": int((count > 2).sum()), "degenerate_faces": degenerate,
-            "duplicate_faces": len(f) - degenerate - len(clean), "flat": _flat(v), "repaired": wrong, **winding_signs(rv, rf)}
+            "duplicate_faces": len(f) - degenerate - len(clean), "flat": _flat(v),
+            "repaired": wrong, **winding_signs(rv, rf)}
 
+# %% ../nbs/11_mesh.ipynb #44dc8a7f
 def _flat(v):
     "Do all vertices lie in one plane?"
     spread = np.linalg.svd(v - v.mean(0), compute_uv=False) if len(v) > 2 else np.zeros(3)
@@ -178,7 +186,7 @@ def examine(
     guard:Guard=None,   # Where to do it; None for this process
 )->dict:                # accepted, reason and detail (empty when accepted), quality (None when unreadable)
     "Accept or reject a file, with a named reason; never raises"
-    no = lambda reason, detail="", record=None: {"accepted": False, "reason": reason, "detail": detail, "quality": record}
+    no = lambda why, detail="", record=None: {"accepted": False, "reason": why, "detail": detail, "quality": record}
     try:
         if guard is not None: return guard.call("sdf_dino.mesh:examine", str(path))
         record = quality(load_mesh(path))
@@ -194,6 +202,7 @@ def _load_into(path, out):
     mesh = load_mesh(path)
     save_tensors(out, {"vertices": mesh.vertices, "faces": mesh.faces}, mesh.metadata)
 
+# %% ../nbs/11_mesh.ipynb #181d38cc
 def load_guarded(
     path,          # A mesh file
     guard:Guard,   # Process to load it in

@@ -35,7 +35,8 @@ class Archive:
     ):
         self.path = resolve(path)
         zips = [self.path] if self.path.is_file() else sorted(self.path.rglob("*.zip"))
-        self._where = {str(p): (None, p) for p in sorted(self.path.rglob("*")) if p.is_file()} if self.path.is_dir() else {}
+        plain = sorted(self.path.rglob("*")) if self.path.is_dir() else []
+        self._where = {str(p): (None, p) for p in plain if p.is_file()}
         for z in zips:
             try: self._where |= {f"{z}/{name}": (z, name) for name in zipfile.ZipFile(z).namelist()}
             except zipfile.BadZipFile: raise InputError(z, "is no intact zip", "Download it again") from None
@@ -93,8 +94,8 @@ class Model:
     def segmentations(self)->list:   # (F,) int64 each, in the order of their numbers
         "What people drew"
         def parse(text):
-            label = np.array(text.split(), dtype=np.int64)
-            if len(label) != len(self.mesh.faces): raise ValueError(f"{len(label)} labels for {len(self.mesh.faces)} faces")
+            label, n = np.array(text.split(), dtype=np.int64), len(self.mesh.faces)
+            if len(label) != n: raise ValueError(f"{len(label)} labels for {n} faces")
             return label
         return [self._parse(path, parse) for path in self.paths["segs"]]
 
@@ -118,15 +119,16 @@ def models(
     "The models of a copy of the benchmark"
     archive, wanted = Archive(path), [c.strip() for c in categories.split(",") if c.strip()]
     unknown = [c for c in wanted if c not in CATEGORIES]
-    if unknown: raise InputError(", ".join(unknown), "is no category of the benchmark", f"Use {', '.join(filter(None, CATEGORIES))}")
+    if unknown: raise InputError(", ".join(unknown), "is no category", f"Use {', '.join(filter(None, CATEGORIES))}")
     offs, labels = archive.find(r"off/(\d+)\.off"), archive.find(r"(\d+)_labels\.txt")
     segs = archive.find(r"seg/Benchmark/\d+/(\d+_\d+)\.seg")
-    by_model = {}
-    for key in sorted(segs, key=lambda k: tuple(map(int, k.split("_")))): by_model.setdefault(key.split("_")[0], []).append(segs[key])
-    out = [Model(int(k), category(int(k)), archive, {"off": offs[k], "segs": by_model.get(k, []), "labels": labels.get(k)})
-           for k in sorted(offs, key=int) if category(int(k)) and (not wanted or category(int(k)) in wanted)]
-    if not out: raise InputError(path, "holds no model of the benchmark", "Point at the folder that has off/ and seg/, or at its zips")
-    return out
+    drawn = {}
+    for key in sorted(segs, key=lambda k: int(k.split("_")[1])):
+        drawn.setdefault(key.split("_")[0], []).append(segs[key])
+    paths = {int(k): {"off": offs[k], "segs": drawn.get(k, []), "labels": labels.get(k)} for k in offs}
+    chosen = [k for k in sorted(paths) if category(k) and category(k) in (wanted or CATEGORIES)]
+    if not chosen: raise InputError(path, "holds no model asked for", "Give the folder with off/ and seg/, or its zips")
+    return [Model(k, category(k), archive, paths[k]) for k in chosen]
 
 # %% ../nbs/13_psb.ipynb #74a0ad16
 def toy_archive(
@@ -139,7 +141,8 @@ def toy_archive(
         (folder/f"seg/Benchmark/{number}").mkdir(parents=True, exist_ok=True)
         (folder/f"off/{number}.off").write_text(box.export(file_type="off"))
         for n, cut in enumerate((6, 9)):
-            (folder/f"seg/Benchmark/{number}/{number}_{n}.seg").write_text("".join(f"{int(i >= cut)}\n" for i in range(12)))
+            lines = "".join(f"{int(i >= cut)}\n" for i in range(12))
+            (folder/f"seg/Benchmark/{number}/{number}_{n}.seg").write_text(lines)
     (folder/"labels/Ant").mkdir(parents=True, exist_ok=True)
     (folder/"labels/Ant/81_labels.txt").write_text("head\n1 2 3\nleg\n4 5 6 7 8 9 10 11 12\n")
     return folder

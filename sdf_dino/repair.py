@@ -71,6 +71,7 @@ def weld(
     _, first, where = np.unique(grid.view([("", np.int64)]*3).ravel(), return_index=True, return_inverse=True)
     return v[first], where.reshape(-1)[f]
 
+# %% ../nbs/07_repair.ipynb #95ffc634
 def _clean(faces):
     "Indices of the faces that are neither collapsed nor a repetition, whatever its orientation"
     f = np.sort(faces, axis=1)
@@ -78,7 +79,7 @@ def _clean(faces):
     _, first = np.unique(np.ascontiguousarray(f[whole]).view([("", np.int64)]*3).ravel(), return_index=True)
     return np.sort(whole[first])
 
-# %% ../nbs/07_repair.ipynb #95ffc634
+# %% ../nbs/07_repair.ipynb #cf711670
 def _edges(faces):
     "For each undirected edge: faces on it, and how many more run one way than the other"
     e = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
@@ -88,12 +89,14 @@ def _edges(faces):
     start = np.flatnonzero(np.r_[True, np.diff(key[order]) != 0])
     return np.diff(np.r_[start, len(key)]), np.add.reduceat(way[order], start)
 
+# %% ../nbs/07_repair.ipynb #55e5f062
 def _components(faces, n):
     "Component of each face, by shared vertices"
     a, b = faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel()
     count, label = connected_components(coo_matrix((np.ones(len(a), bool), (a, b)), (n, n)), directed=False)
     return np.unique(label[faces[:, 0]], return_inverse=True)[1]
 
+# %% ../nbs/07_repair.ipynb #28a048b6
 def _volumes(v, f, group):
     "Signed volume that each group of faces spans from its own centre, and its area"
     cross = np.cross(v[f[:, 1]] - v[f[:, 0]], v[f[:, 2]] - v[f[:, 0]])/2
@@ -103,18 +106,20 @@ def _volumes(v, f, group):
     return np.bincount(group, ((mid - centre[group])*cross).sum(1))/3, total
 
 # %% ../nbs/07_repair.ipynb #111a2b0e
-def _inward(v, f, group):
-    "Groups of faces that must turn round: those facing inward, save the walls of cavities"
+def _inward(v, f, group, mixed=False):
+    "Groups of faces that must turn round: the inward ones, save walls of cavities, which no `mixed` group can be"
     volume, area = _volumes(v, f, group)
-    if volume.sum() < 0: return _inward(v, f[:, ::-1], group) ^ True
+    mixed = np.broadcast_to(mixed, len(volume))
+    if volume.sum() < 0: return _inward(v, f[:, ::-1], group, mixed) ^ True
     turn = volume < -1e-6*area**1.5
-    for g in np.flatnonzero(turn):
+    for g in np.flatnonzero(turn & ~mixed):
         mine = group == g
         probe = v[f[mine][:: max(1, mine.sum()//16)]].mean(1)
         others = np.ascontiguousarray(f[~mine & (volume[group] > 0)])
         turn[g] = not len(others) or np.median(igl.fast_winding_number(v, others, probe)) < .5
     return turn
 
+# %% ../nbs/07_repair.ipynb #c3ec7333
 def damage(
     vertices:np.ndarray,  # Welded, (V,3)
     faces:np.ndarray,     # (F,3)
@@ -131,12 +136,13 @@ def damage(
 
 # %% ../nbs/07_repair.ipynb #07fc0cd6
 def _agree(f):
-    "Neighbours made to agree, each patch as most of its faces had it; and the patch of each face"
+    "Neighbours made to agree, each patch as most of its faces had it; patch of each face; patches without a majority"
     turned, patch = igl.bfs_orient(np.ascontiguousarray(f))
     flip = (turned != f).any(1)
-    most = np.bincount(patch, flip)/np.bincount(patch) > .5
-    return np.where((flip ^ most[patch])[:, None], f[:, ::-1], f), patch
+    share = np.bincount(patch, flip)/np.bincount(patch)
+    return np.where((flip ^ (share > .5)[patch])[:, None], f[:, ::-1], f), patch, np.abs(share - .5) < .25
 
+# %% ../nbs/07_repair.ipynb #55b9e649
 def repair(
     vertices:np.ndarray,  # (V,3)
     faces:np.ndarray,     # (F,3)
@@ -148,8 +154,9 @@ def repair(
     wrong = damage(v, f)
     if not wrong: return v, f, ""
     f = np.ascontiguousarray(f[_clean(f)])
-    f, patch = _agree(f)
-    return v, np.ascontiguousarray(np.where(_inward(v, f, patch)[patch][:, None], f[:, ::-1], f)), wrong
+    f, patch, mixed = _agree(f)
+    turn = _inward(v, f, patch, mixed)
+    return v, np.ascontiguousarray(np.where(turn[patch][:, None], f[:, ::-1], f)), wrong
 
 # %% ../nbs/07_repair.ipynb #0a1cefb0
 def _meeting(v, f, part):
@@ -159,6 +166,7 @@ def _meeting(v, f, part):
     meet = ((low[:, None] <= high) & (high[:, None] >= low)).all(2)
     return meet.sum() > len(meet)
 
+# %% ../nbs/07_repair.ipynb #b82dd002
 def unite(
     vertices:np.ndarray,  # Repaired, (V,3)
     faces:np.ndarray,     # Repaired, (F,3)
@@ -188,6 +196,7 @@ def _probes(v, f, n, step):
     keep = size > 0
     return v[pick[keep]].mean(1), cross[keep]/size[keep, None]*step*np.ptp(v, axis=0).max()
 
+# %% ../nbs/07_repair.ipynb #c490a97b
 def winding_signs(
     vertices:np.ndarray,  # (V,3), repaired
     faces:np.ndarray,     # (F,3), repaired

@@ -60,7 +60,8 @@ def mesh_field(
     "A mesh file as a field in the cube"
     mesh = load_mesh(path)
     cube, norm = normalise(mesh)
-    return MeshField(cube, Path(path).stem, backend, {"source": str(path), "normalisation": asdict(norm), "quality": quality(mesh)})
+    about = {"source": str(path), "normalisation": asdict(norm), "quality": quality(mesh)}
+    return MeshField(cube, Path(path).stem, backend, about)
 
 # %% ../nbs/12_sdf.ipynb #242ba256
 def mesh_path(
@@ -84,9 +85,11 @@ class Sampler:
     half:float=.5        # Half side of the box for the uniform ones
 
     def __post_init__(self):
-        if self.n_points < 1 or self.n_surface < 1: raise ParameterError("n_points", "or n_surface is below 1", "Draw at least one of each")
+        if min(self.n_points, self.n_surface) < 1:
+            raise ParameterError("n_points", "or n_surface is below 1", "Draw at least one of each")
         if not 0 <= self.near <= 1: raise ParameterError("near", f"is {self.near}", "Give a share in 0…1")
 
+# %% ../nbs/12_sdf.ipynb #685547bf
 def _draw(shape, sampler, seeds):
     "The points of a sampler, (n_points,3)"
     rng, n_near = np.random.default_rng(seeds[2]), round(sampler.near*sampler.n_points)
@@ -110,8 +113,9 @@ class SDFSamples:
         path,     # Target, *.safetensors
     )->str:       # Content hash
         "Write atomically; equal samples give equal bytes"
-        names = ("points", "sdf", "surface", "normals", "labels")
-        return save_tensors(path, {k: getattr(self, k) for k in names if getattr(self, k) is not None}, {**self.meta, "kind": "sdf_samples"})
+        arrays = {k: getattr(self, k) for k in ("points", "sdf", "surface", "normals", "labels")}
+        arrays = {k: a for k, a in arrays.items() if a is not None}
+        return save_tensors(path, arrays, {**self.meta, "kind": "sdf_samples"})
 
     @classmethod
     def load(cls,
@@ -119,7 +123,8 @@ class SDFSamples:
     )->"SDFSamples":
         "Read and verify"
         tensors, meta = load_tensors(path)
-        if meta.pop("kind", None) != "sdf_samples": raise MismatchError(path, "holds no SDF samples", "Give a file of stage 12_sdf")
+        if meta.pop("kind", None) != "sdf_samples":
+            raise MismatchError(path, "holds no SDF samples", "Give a file of stage 12_sdf")
         return cls(**tensors, meta=meta)
 
 # %% ../nbs/12_sdf.ipynb #7be5e1b8
@@ -134,11 +139,13 @@ def sample(
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
     points = _draw(shape, sampler, seeds).astype(np.float32)
     surface, normals, labels = shape.surface(sampler.n_surface, seed=seeds[0])
-    about = {"name": shape.name, "source": "analytic", **getattr(shape, "meta", {}), **meta, "sampler": asdict(sampler), "seed": seed,
+    about = {"name": shape.name, "source": "analytic", **getattr(shape, "meta", {}), **meta,
+             "sampler": asdict(sampler), "seed": seed,
              "backend": getattr(shape, "backend", "analytic"), "why": getattr(shape, "why", "a formula")}
-    return SDFSamples(points, np.asarray(shape.sdf(points), np.float32), surface.astype(np.float32), normals.astype(np.float32),
-                      None if labels is None else np.asarray(labels, np.int64), about)
+    single = [np.asarray(a, np.float32) for a in (points, shape.sdf(points), surface, normals)]
+    return SDFSamples(*single, None if labels is None else np.asarray(labels, np.int64), about)
 
+# %% ../nbs/12_sdf.ipynb #be340797
 def sample_files(
     folder,   # A folder of `SDFSamples` files
 )->list:      # Paths, sorted by name
