@@ -14,15 +14,14 @@ from importlib import metadata
 from pathlib import Path
 
 import pandas as pd, pyarrow as pa, pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
-from .core import (CheckpointError, InputError, MismatchError, SdfDinoError, atomic, file_hash, progress, read_json,
+from .core import (CheckpointError, MismatchError, SdfDinoError, atomic, file_hash, progress, read_json,
                            read_meta, write_json)
 from .guard import GuardError
 from .mesh import FORMATS, Rejection, load_mesh, normalise, quality
 from .sdf import MeshField, Sampler, SDFSamples, sample
 from .sources import Source, find_sources
-from .workers import Journal, child, side_by_side
+from .workers import Journal, child, claimed, side_by_side
 
 # %% ../nbs/14_prepare.ipynb #8756a2f7
 @dataclass(frozen=True)
@@ -38,6 +37,7 @@ class Settings:
     max_ambiguous:float = 1.        # Largest accepted share of surface probes whose inside is undecided; 1 accepts all
     max_buried:float = 1.           # Largest accepted share of faces that lie inside; 1 accepts all
 
+# %% ../nbs/14_prepare.ipynb #0e00ae28
 def _settings_of(plain): return Settings(**{**plain, "sampler": Sampler(**plain["sampler"])})
 
 # %% ../nbs/14_prepare.ipynb #1447f6e8
@@ -57,6 +57,7 @@ def _clock(log, name):
     try: yield
     finally: log[name] = round(log.get(name, 0) + time.perf_counter() - start, 4)
 
+# %% ../nbs/14_prepare.ipynb #29327ca3
 class _ClockedField(MeshField):
     def sdf(self, points):
         with _clock(self.log, "distance"): return super().sdf(points)
@@ -69,7 +70,7 @@ def _peak():
     except ImportError: return None
 
 # %% ../nbs/14_prepare.ipynb #a3c47304
-FAILURES = ("missing", "time", "memory", "crash", "error")   # these say nothing about the shape: another try may succeed
+FAILURES = ("missing", "time", "memory", "crash", "error")   # no fault of the shape: another try may succeed
 
 def _refusal(reason, detail="", **more):
     return {"status": "failed" if reason in FAILURES else "rejected", "reason": reason, "detail": detail[:200], **more}
@@ -85,7 +86,7 @@ def _sampled(source, target, settings, log):
     with _clock(log, "load"):
         mesh, digest = load_mesh(source.path, settings.max_bytes), file_hash(source.path)
         cube, norm = normalise(mesh)
-    if len(mesh.faces) > settings.max_faces: return _refusal("too-many-faces", str(len(mesh.faces)), source_sha256=digest)
+    if (n := len(mesh.faces)) > settings.max_faces: return _refusal("too-many-faces", f"{n}", source_sha256=digest)
     with _clock(log, "quality"): record = quality(mesh)
     reason, detail = _objection(record, settings)
     if reason: return _refusal(reason, detail, quality=record, source_sha256=digest)
@@ -130,6 +131,7 @@ def _stamp(path):
     except OSError: return None
     return [s.st_size, s.st_mtime_ns]
 
+# %% ../nbs/14_prepare.ipynb #1e0aa9fd
 def _sound(path, digest):
     try: return read_meta(path)["sha256"] == digest
     except CheckpointError: return False
@@ -138,16 +140,17 @@ def _recovered(source, path):
     "The verdict of a whole file that a killed run left without one, else None"
     try: meta = {**SDFSamples.load(path).meta, "sha256": read_meta(path)["sha256"]}
     except SdfDinoError: return None
-    same = meta.get("source") == source.key and _stamp(source.path) and meta.get("source_sha256") == file_hash(source.path)
-    return _acceptance(meta) if same else None
+    if meta.get("source") != source.key or not _stamp(source.path): return None
+    return _acceptance(meta) if meta.get("source_sha256") == file_hash(source.path) else None
 
-# %% ../nbs/14_prepare.ipynb #1e0aa9fd
+# %% ../nbs/14_prepare.ipynb #6867dab2
 def _standing(source, target, line):
     "The verdict that a journal line still gives, else None"
     if not line or line["key"] != source.key or line["stamp"] != _stamp(source.path): return None
     verdict = line["verdict"]
     return verdict if verdict["status"] != "accepted" or _sound(target, verdict["sha256"]) else None
 
+# %% ../nbs/14_prepare.ipynb #ace65f53
 def _finished(sources, folder, journal, retry):
     "Name → verdict of all that need not be done"
     last, done = {line["name"]: line for line in journal.lines}, {}
@@ -209,10 +212,10 @@ class Prepared:
         rate = f"{self.made} now, {60*self.made/self.seconds:.0f} a minute" if self.made else "all finished before"
         counts = ", ".join(f"{self.count(s)} {s}" for s in ("accepted", "rejected", "failed"))
         reasons = self.table[self.table.status != "accepted"].groupby(["status", "reason"]).name.agg(["size", "first"])
-        lines = [f"  {n:6d} {status}: {reason}, such as {name}"
-                 for (status, reason), (n, name) in reasons.sort_values("size", ascending=False, kind="stable").iterrows()]
-        copies = int((self.table.duplicate_of != "").sum())
-        return "\n".join([f"{len(self.table)} meshes ({rate}): {counts}", *lines] + [f"  {copies:6d} copies of others"]*bool(copies))
+        reasons = reasons.sort_values("size", ascending=False, kind="stable")
+        lines = [f"{len(self.table)} meshes ({rate}): {counts}"]
+        lines += [f"  {n:6d} {status}: {reason}, such as {name}" for (status, reason), (n, name) in reasons.iterrows()]
+        return "\n".join(lines + [f"  {(self.table.duplicate_of != '').sum():6d} accepted copies of others"])
 
 # %% ../nbs/14_prepare.ipynb #8b8c3e7d
 def _identity(settings):
@@ -221,37 +224,22 @@ def _identity(settings):
     versions = {p: metadata.version(p) for p in ("libigl", "numpy", "scipy", "trimesh")}
     return json.loads(json.dumps({"format": 1, "settings": kept, "versions": versions}))
 
+# %% ../nbs/14_prepare.ipynb #408ab362
 def _agree(out, settings):
     "Settings and versions are those that the folder was begun with"
     mine, path = _identity(settings), out/"settings.json"
     if not path.exists(): write_json(path, mine)
     begun = read_json(path)
     differs = [k for part in ("settings", "versions") for k, v in mine[part].items() if begun.get(part, {}).get(k) != v]
-    if differs: raise MismatchError(out, f"was made with another {', '.join(differs)}",
-                                    "Repeat those of its settings.json, or take another folder")
-
-# %% ../nbs/14_prepare.ipynb #408ab362
-def _sweep(out):
-    for half in [*out.glob(".*.tmp"), *(out/"samples").glob(".*.tmp")]: half.unlink(missing_ok=True)
-
-@contextmanager
-def _claimed(out, settings):
-    "The folder for this run alone, half files of dead runs swept"
-    for name in ("samples", "log"): (out/name).mkdir(parents=True, exist_ok=True)
-    try: lock = FileLock(out/"log"/"lock").acquire(timeout=0)
-    except Timeout: raise InputError(out, "is being written by another run", "Wait for it, or take another folder") from None
-    with lock:
-        _agree(out, settings)
-        _sweep(out)
-        yield
-        _sweep(out)
+    fix = "Repeat those of its settings.json, or take another folder"
+    if differs: raise MismatchError(out, f"was made with another {', '.join(differs)}", fix)
 
 # %% ../nbs/14_prepare.ipynb #78c9b900
 def _strangers(sources, folder, prune):
     "Sample files that belong to none of the sources: an error, or removed"
     extra = sorted({p.stem for p in folder.glob("[!.]*.safetensors")} - {s.name for s in sources})
-    if extra and not prune: raise MismatchError(folder, f"holds {len(extra)} shapes that are not among the sources, such as {extra[0]}",
-                                                "Take another folder, or prune")
+    cause = f"holds {len(extra)} shapes that are not among the sources, such as {', '.join(extra[:3])}"
+    if extra and not prune: raise MismatchError(folder, cause, "Take another folder, or prune")
     for name in extra: (folder/f"{name}.safetensors").unlink()
 
 # %% ../nbs/14_prepare.ipynb #70c073eb
@@ -289,14 +277,16 @@ def prepare(
     "Convert every source, or go on where an earlier call was stopped"
     start, out, settings = time.time(), Path(out).absolute(), settings or Settings()
     found, folder = find_sources(sources, FORMATS), out/"samples"
-    with _claimed(out, settings), Journal(out/"log"/"journal.jsonl") as journal:
+    with claimed(out), Journal(out/"log"/"journal.jsonl") as journal:
+        _agree(out, settings)
         _strangers(found, folder, prune)
         done = _finished(found, folder, journal, retry)
         before = len(done)
         _work(found, done, journal, folder, settings, workers, scheduler)
         for s in found:
             if done[s.name]["status"] != "accepted": (folder/f"{s.name}.safetensors").unlink(missing_ok=True)
-        with atomic(out/"manifest.parquet") as t: pq.write_table(pa.Table.from_pylist(list(_rows(found, done)), SCHEMA), t)
+        manifest = pa.Table.from_pylist(list(_rows(found, done)), SCHEMA)
+        with atomic(out/"manifest.parquet") as t: pq.write_table(manifest, t)
     return Prepared(out, read_manifest(out), time.time() - start, len(found) - before)
 
 # %% ../nbs/14_prepare.ipynb #436db804

@@ -63,8 +63,8 @@ def _shapenet_items(folder):
 # %% ../nbs/05_sources.ipynb #2e930b01
 def _selection_items(path):
     table = pd.read_parquet(path)
-    lost = {"uid", "file"} - set(table)
-    if lost: raise InputError(path, f"has no column {', '.join(sorted(lost))}", "Give the downloads.parquet of stage 30_objaverse")
+    lost = sorted({"uid", "file"} - set(table))
+    if lost: raise InputError(path, f"has no column {', '.join(lost)}", "Give the downloads.parquet of 30_objaverse")
     about = [c for c in ("category", "licence", "author", "url", "title") if c in table]
     for row in table.to_dict("records"):
         yield row["uid"], path.parent/(row["file"] or f"{row['uid']}.glb"), {k: str(row[k]) for k in about}
@@ -75,11 +75,11 @@ def _items(path, formats):
     if path.suffix == ".parquet": return _selection_items(path)
     if path.suffix[1:].lower() in formats: return [(path.name, path, {})]
     if path.suffix in (".txt", ".lst", ".list", ""): return _list_items(path)
-    raise InputError(path, "is neither a folder nor a list of files", "Give a folder, a .txt list, a .parquet selection or a file")
+    raise InputError(path, "is neither a folder nor a list of files", "Give a folder, a .txt list or a file")
 
 # %% ../nbs/05_sources.ipynb #4884c0fa
 def find_sources(
-    sources,         # Folder, ShapeNet folder, text file with a path a line, Parquet selection, one file, or a list of such
+    sources,         # Folder, ShapeNet folder, text file with a path a line, Parquet selection, one file, or several
     formats:tuple,   # Suffixes that count, without the dot
 )->list:             # `Source`s in the order of their names
     "Every file that is meant, each with a name of its own"
@@ -87,6 +87,7 @@ def find_sources(
     found = [item for s in (sources if several else [sources]) for item in _items(resolve(s), formats)]
     if several:     # the same key in two folders is two files
         twice = pd.Series([key for key, _, _ in found], dtype=str).duplicated(keep=False)
-        found = [(f"{Path(p).parent.name}/{key}" if two else key, p, about) for (key, p, about), two in zip(found, twice)]
+        keys = [f"{Path(p).parent.name}/{key}" if two else key for (key, p, _), two in zip(found, twice)]
+        found = [(key, p, about) for key, (_, p, about) in zip(keys, found)]
     if not found: raise InputError(sources, "holds no files of a known kind", f"Looked for {', '.join(formats)}")
     return _named(found)

@@ -141,9 +141,8 @@ def test_the_death_of_a_child_between_two_meshes_costs_nothing(meshes, tmp_path)
     sources = [Source("a", "a", str(meshes / "torus1.ply")), Source("b", "b", str(meshes / "torus2.ply"))]
     workers.dismiss()
     assert module._one(sources[0], tmp_path, settings)[1]["status"] == "accepted"
-    guard = workers._idle.get_nowait()
-    workers._idle.put(guard)
-    os.kill(guard._child.pid, signal.SIGKILL)
+    with workers.child(30, 1000) as guard:
+        os.kill(guard.call("os:getpid"), signal.SIGKILL)
     assert module._one(sources[1], tmp_path, settings)[1]["status"] == "accepted"
 
 
