@@ -16,7 +16,7 @@ import igl, numpy as np, trimesh
 from .core import InputError, ParameterError, pick_device
 from .gpu import device_mesh, query
 from .guard import Guard
-from .repair import check_mesh, repair, unite
+from .repair import check_mesh, damage, repair, unite
 
 # %% ../nbs/08_distance.ipynb #3e821edb
 class Target:
@@ -28,6 +28,7 @@ class Target:
         vertices, faces, self.repaired = repair(mesh.vertices, mesh.faces)
         if not len(faces): raise InputError(mesh.metadata.get("source", "mesh"), "has no whole face", "Export it again")
         self.vertices, self.faces, self.united = unite(vertices, faces)
+        self.sound = not self.repaired or not damage(self.vertices, self.faces)
         self.scale, self._cache = float(np.ptp(self.vertices, axis=0).max()), {}
 
     def cached(self,
@@ -160,7 +161,7 @@ def choose_backend(
     target, place = _as_target(mesh), pick_device(device)
     if place.type == "cuda" and find_spec("warp"): return "warp", f"a GPU is at hand, {target.state}"
     why = f"{target.state}, {len(target.faces):,} faces"
-    return ("exact" if target.repaired or len(target.faces) < 2000 else "normals"), why
+    return ("normals" if target.sound and len(target.faces) >= 2000 else "exact"), why
 
 # %% ../nbs/08_distance.ipynb #e50d0969
 def _points(points):

@@ -28,7 +28,8 @@ class MeshField:
         meta:dict=None,        # More to say in the metadata: source, licence, normalisation, quality
         device:str="auto",     # As in `signed_distance`
     ):
-        self.name, self.target, self.meta, self.device = name, Target(mesh), dict(meta or {}), device
+        self.name, self.target, self.device = name, Target(mesh), device
+        self.meta = {"state": self.target.state, **(meta or {})}
         self.backend, self.why = choose_backend(self.target, backend, device)
 
     def sdf(self,
