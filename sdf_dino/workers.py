@@ -54,7 +54,7 @@ def claimed(
     log = Path(folder)/"log"
     log.mkdir(parents=True, exist_ok=True)
     try: lock = FileLock(log/"lock").acquire(timeout=0)
-    except Timeout: raise InputError(folder, "is being written by another run", "Wait, or take another folder") from None
+    except Timeout: raise InputError(folder, "is being written by another run", "Wait, or take another one") from None
     with lock:
         _sweep(Path(folder))
         yield

@@ -1,4 +1,5 @@
 "A selection of Objaverse through a hub that misbehaves: cut short, missing, busy, wrong, silent, and a kill in the middle"
+import gzip
 import json
 import os
 import random
@@ -21,10 +22,17 @@ from sdf_dino.prepare import Settings
 from sdf_dino.sdf import Sampler
 
 QUICK = Settings(Sampler(1000, 200), seconds=60)
-# a collect in a process of its own, to be killed; the endpoint is the first argument
-CALL = "import sys; from tests_groups import groups; from sdf_dino.objaverse import *; from sdf_dino.hub import Hub; from sdf_dino.prepare import Settings; " \
-       "from sdf_dino.sdf import Sampler; got = collect(sys.argv[2], 14, Hub(sys.argv[3], sys.argv[1], pause=0), groups=groups(), " \
-       "settings=Settings(Sampler(1000, 200), seconds=60), workers=1, streams=2); print(got.summary())"
+# a collect in a process of its own, to be killed: endpoint, folder, cache
+CALL = """
+import sys
+from sdf_dino.hub import Hub
+from sdf_dino.objaverse import TOY, Group, collect, read_mapping
+from sdf_dino.prepare import Settings
+from sdf_dino.sdf import Sampler
+groups = {n: Group(g.shapes, tuple(c for c in g.lvis if c in TOY), g.sketchfab) for n, g in read_mapping().items()}
+hub, settings = Hub(sys.argv[3], sys.argv[1], pause=0), Settings(Sampler(1000, 200), seconds=60)
+collect(sys.argv[2], 14, hub, settings=settings, groups=groups, workers=1, streams=2)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +81,10 @@ def test_a_hub_that_fails_in_every_way_gives_the_same_set_in_the_end(layout, gro
 
 def test_a_kill_in_the_middle_of_a_download_and_of_the_conversion(layout, groups, undisturbed, tmp_path):
     quiet, bytes_ = undisturbed
-    (tmp_path / "tests_groups.py").write_text(f"from sdf_dino.objaverse import Group, read_mapping\nTOY = {TOY!r}\ndef groups(): return "
-                                              "{n: Group(g.shapes, tuple(c for c in g.lvis if c in TOY), g.sketchfab) for n, g in read_mapping().items()}\n")
-    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     journal, half = tmp_path / "out" / "set" / "log" / "journal.jsonl", lambda: list((tmp_path / "cache").rglob("*.incomplete"))
     with LocalHub(layout, {quiet.downloads.path[9]: ["stall"]}) as local:
         for reached in (half, lambda: journal.exists() and journal.read_bytes().count(b"\n") > 2):
-            run = subprocess.Popen([sys.executable, "-c", CALL, local.endpoint, tmp_path / "out", tmp_path / "cache"], env=env, start_new_session=True)
+            run = subprocess.Popen([sys.executable, "-c", CALL, local.endpoint, tmp_path / "out", tmp_path / "cache"], start_new_session=True)
             end = time.time() + 60
             while not reached() and run.poll() is None and time.time() < end:
                 time.sleep(0.02)
@@ -94,7 +99,7 @@ def test_a_kill_in_the_middle_of_a_download_and_of_the_conversion(layout, groups
 
 def test_what_is_kept_and_what_is_told(undisturbed, layout):
     got, _ = undisturbed
-    notes = [json.loads(__import__("gzip").decompress(p.read_bytes())) for p in (layout / "metadata").glob("*")]
+    notes = [json.loads(gzip.decompress(p.read_bytes())) for p in (layout / "metadata").glob("*")]
     notes = {uid: note for shard in notes for uid, note in shard.items()}
     thanks = pd.read_csv(got.path / "attribution.csv")
     assert len(thanks) == len(got.index) == 14 and list(thanks) == ["uid", "title", "author", "url", "licence"]
