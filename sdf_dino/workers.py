@@ -91,7 +91,8 @@ def _cluster(address):
     except (OSError, ValueError):
         raise ParameterError("scheduler", f"{address} does not answer", "Start one with `dask scheduler`") from None
     with client:
-        client.wait_for_workers(1, timeout=60)
+        try: client.wait_for_workers(1, timeout=60)
+        except TimeoutError: raise ParameterError("scheduler", f"{address} has no workers", "Start `dask worker`s") from None
         yield client
 
 # %% ../nbs/04_workers.ipynb #001bf86a
@@ -105,4 +106,4 @@ def side_by_side(
     calls, how = [delayed(call)(*t) for t in tasks], {"batch_size": 1, "return_as": "generator_unordered"}
     if not scheduler: yield from Parallel(workers or -1, backend="threading", **how)(calls)
     else:
-        with _cluster(scheduler), parallel_config("dask"): yield from Parallel(pre_dispatch="4*n_jobs", **how)(calls)
+        with _cluster(scheduler), parallel_config("dask"): yield from Parallel(pre_dispatch="all", **how)(calls)
