@@ -16,7 +16,7 @@ import igl, numpy as np, trimesh
 from .core import InputError, ParameterError, pick_device
 from .gpu import device_mesh, query
 from .guard import Guard
-from .repair import check_mesh, damage, repair, unite
+from .repair import check_mesh, damage, repair, unite, winding_number
 
 # %% ../nbs/08_distance.ipynb #3e821edb
 class Target:
@@ -72,7 +72,7 @@ def _tree(target):
     return tree
 
 # %% ../nbs/08_distance.ipynb #94857c65
-def _inside(target, points): return np.abs(igl.fast_winding_number(target.vertices, target.faces, points)) > .5
+def _inside(target, points): return np.abs(winding_number(target.vertices, target.faces, points)) > .5
 
 def _from_tree(target, points):
     tree = target.cached("tree", lambda: _tree(target))

@@ -38,12 +38,24 @@ def sniff(
 def _promised(path, kind):
     "Bytes that the header promises at least, or 0 where the format does not say"
     with open(path, "rb") as f: head = f.read(65536)
-    if kind == "glb": return struct.unpack("<I", head[8:12])[0] if len(head) >= 12 else 12
+    if kind == "glb": return _glb_bytes(path)
     if kind == "stl" and not head.lstrip()[:5].lower() == b"solid":
         return 84 + 50*struct.unpack("<I", head[80:84])[0] if len(head) >= 84 else 84
     if kind == "ply": return _ply_bytes(head.split(b"end_header")[0].decode("latin1"))
     counts = re.match(rb"\s*C?OFF\s*(\d+)\s+(\d+)", re.sub(rb"#.*", b"", head)) if kind == "off" else None
     return 6*sum(map(int, counts.groups())) if counts else 0
+
+# %% ../nbs/11_mesh.ipynb #93db01cf
+def _glb_bytes(path):
+    "Where the last chunk of a GLB ends, or its declared length if that is more"
+    with open(path, "rb") as f:
+        head = f.read(12)
+        if len(head) < 12: return 20
+        end, size = 12, Path(path).stat().st_size
+        while end + 8 <= size:
+            f.seek(end)
+            end += 8 + struct.unpack("<I", f.read(4))[0]
+    return max(end, struct.unpack("<I", head[8:12])[0])
 
 # %% ../nbs/11_mesh.ipynb #1d3e8f4e
 def _ply_bytes(header):
