@@ -87,7 +87,7 @@ def find_job(
         def put(ref):
             needs.append(find_job(*ref[1].split("/"), overrides))
             return portable(needs[-1].path)
-        if isinstance(value, str): value = re.sub(r"\{(\w+/\w+)\}", put, value)
+        if isinstance(value, str): value = re.sub(r"\{(\w+/[\w-]+)\}", put, value)
         params[key] = _typed(notebook, declared[key], value)
     return Job(notebook, name, params, tuple(needs))
 
@@ -95,8 +95,8 @@ def jobs_named(
     name:str,            # Job name, such as probe
     overrides:dict=None, # As in `find_job`
 )->list:                 # `Job`s in the order of the stages
-    "The jobs of that name over all stages"
-    found = [find_job(nb, name, overrides) for nb, jobs in sorted(job_list().items()) if name in jobs]
+    "The jobs of that name over all stages, and their variants: `probe` means `probe-design` too"
+    found = [find_job(nb, job, overrides) for nb, jobs in sorted(job_list().items()) for job in jobs if job.split("-")[0] == name]
     every = sorted({job for jobs in job_list().values() for job in jobs})
     if not found: raise ParameterError(name, "is a job of no stage", _closest(name, every))
     return found
