@@ -18,7 +18,7 @@ setup(
     author=cfg["author"],
     license="Apache-2.0",
     packages=[cfg["lib_name"]],
-    package_data={cfg["lib_name"]: ["weights/*/*"]},
+    package_data={cfg["lib_name"]: ["weights/*/*", "weights/*/*/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=lines("requirements"),
     extras_require={key.removesuffix("_requirements"): lines(key) for key in cfg if key.endswith("_requirements")},

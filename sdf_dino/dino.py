@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HeadConfig', 'ProjectionHead', 'sinkhorn_knopp', 'DINOLoss', 'affinity_loss', 'DINOConfig', 'schedules', 'ema_update',
            'monitor', 'collapse_verdict', 'DINOTrainer', 'save_training', 'load_training', 'save_head', 'load_head',
-           'train_head']
+           'train_head', 'adapt_head']
 
 # %% ../nbs/40_dino.ipynb #2e5c177f
 import copy, math
@@ -300,3 +300,25 @@ def train_head(
     bar.close()
     save_head(t.teacher, folder, views.backbone.hash, {"config": asdict(t.c), "views": asdict(views.c), "monitor": t.log[-1]})
     return t.teacher.eval(), t.log
+
+# %% ../nbs/40_dino.ipynb #4c920c7d
+def adapt_head(
+    head:ProjectionHead,   # Stays as it is
+    acts:torch.Tensor,     # Activations of the shape's points, (P, D)
+    seen:torch.Tensor,     # Who sees whom, (P, P)
+    steps:int=100,         # Optimiser steps; 0 returns a plain copy
+    lr:float=1e-3,         # Learning rate at the start, linear to zero
+    noise:float=.05,       # Noise on the standardised activations
+    seed:int=0,            # Seed of subsets and noise
+)->ProjectionHead:
+    "A copy of the head, tuned to the relations within one shape"
+    head, g = copy.deepcopy(head).requires_grad_(True), torch.Generator().manual_seed(seed)
+    optim = torch.optim.Adam(head.mlp.parameters(), lr=lr)
+    for step in range(steps):
+        at = torch.randperm(len(acts), generator=g)[: max(2, len(acts) // 2)]
+        noisy = acts[at] + noise * head.std * torch.randn(len(at), acts.shape[1], generator=g)
+        optim.param_groups[0]["lr"] = lr * (1 - step / steps)
+        optim.zero_grad(set_to_none=True)
+        affinity_loss(head(noisy)[0][None], seen[at][:, at].float()[None]).backward()
+        optim.step()
+    return head.eval().requires_grad_(False)

@@ -77,7 +77,8 @@ def check_size(
     limit:int=2_000_000_000,  # Largest file to read, bytes
 ):
     "Refuse a file that is missing data, or holds too much of it"
-    size, promised = Path(path).stat().st_size, _promised(path, kind)
+    try: size, promised = Path(path).stat().st_size, _promised(path, kind)
+    except (ValueError, IndexError, struct.error) as e: raise Rejection(path, "unreadable", f"header: {e}") from None
     if size > limit: raise Rejection(path, "too-large", f"{size:,} bytes")
     if promised > size: raise Rejection(path, "truncated", f"{size:,} bytes of at least {promised:,}")
 

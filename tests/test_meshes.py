@@ -1,7 +1,9 @@
 "All 133 test models of the trimesh project, many broken on purpose, and files broken here: every one ends in the right verdict"
 import csv
+import random
 import struct
 import zipfile
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -99,3 +101,22 @@ def test_the_wrong_name_on_a_good_file_does_no_harm(tmp_path, guard):
     trimesh.creation.icosphere(2).export(tmp_path / "a.glb")
     (tmp_path / "a.glb").rename(tmp_path / "a.stl")
     assert examine(tmp_path / "a.stl", guard)["accepted"]
+
+
+def test_no_mutant_kills_the_reader(shared, tmp_path):
+    "Files of the collection cut short or with bytes changed: any verdict will do, a crash or a hang will not"
+    rng, ends = random.Random(0), Counter()
+    with zipfile.ZipFile(shared / "meshes.zip") as z:
+        sources = sorted((i for i in z.infolist() if 0 < i.file_size < 60_000), key=lambda i: i.filename)
+        with Guard(seconds=20, memory=800) as guard:
+            for _ in range(200):
+                info = rng.choice(sources)
+                data = bytearray(z.read(info))
+                if rng.random() < 0.5:
+                    data = data[: rng.randrange(len(data))]
+                for _ in range(rng.choice([1, 5, 50]) if data else 0):
+                    data[rng.randrange(len(data))] = rng.randrange(256)
+                path = tmp_path / f"mutant{Path(info.filename).suffix}"
+                path.write_bytes(bytes(data))
+                ends[examine(path, guard)["reason"]] += 1
+    assert not {"crash", "time"} & set(ends) and set(ends) <= {"", *REASONS}

@@ -21,6 +21,7 @@ from sdf_dino.objaverse import TOY, Filters, Group, collect, candidates, choose,
 from sdf_dino.prepare import Settings
 from sdf_dino.sdf import Sampler
 
+pytestmark = pytest.mark.xdist_group("objaverse")  # they share a set that takes a while to make
 QUICK = Settings(Sampler(1000, 200), seconds=60)
 # a collect in a process of its own, to be killed: endpoint, folder, cache
 CALL = """

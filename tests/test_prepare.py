@@ -19,6 +19,7 @@ from sdf_dino.sdf import Sampler, sample_files
 from sdf_dino.sources import Source
 from sdf_dino.workers import Journal
 
+pytestmark = pytest.mark.xdist_group("prepare")  # they share a set that takes a while to make
 MESHES = 14
 # meshes named so cost their own process and nothing else: the conversion is wrapped in the child
 SABOTAGE = '''
