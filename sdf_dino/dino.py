@@ -198,6 +198,7 @@ class DINOTrainer:
         self.student.mean.copy_(views.mean), self.student.std.copy_(views.scale)
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
         self.loss = DINOLoss(head.prototypes, config.student_temp, sinkhorn=config.sinkhorn)
+        for module in (self.student, self.teacher, self.loss): module.to(views.device)
         if config.affinity and views.seen is None: raise ParameterError("affinity", f"is {config.affinity}, but the views have no relations", "Give the folder of 33_relations, or 0")
         self.optim = torch.optim.AdamW(_groups(self.student, self.c.weight_decay), lr=self.c.lr)
 
@@ -245,7 +246,7 @@ def load_training(
     "Go on from a saved state; `MismatchError` when it belongs to other settings"
     tensors, meta = load_tensors(path)
     if meta["key"] != _key(t): raise MismatchError(path, "belongs to another training", "Delete it to start anew, or use another folder")
-    tensors = {k: torch.from_numpy(np.array(v)) for k, v in tensors.items()}
+    tensors = {k: torch.from_numpy(np.array(v)).to(t.views.device) for k, v in tensors.items()}
     for who in ("student", "teacher", "loss"): getattr(t, who).load_state_dict({k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(who + ".")})
     for i, p in enumerate(p for g in t.optim.param_groups for p in g["params"]):
         state = {k.split(".")[2]: v for k, v in tensors.items() if k.startswith(f"adam.{i}.")}
@@ -299,7 +300,7 @@ def train_head(
         if t.step % save_every == 0 or t.step == t.c.steps: save_training(t, folder/"state.safetensors")
     bar.close()
     save_head(t.teacher, folder, views.backbone.hash, {"config": asdict(t.c), "views": asdict(views.c), "monitor": t.log[-1]})
-    return t.teacher.eval(), t.log
+    return t.teacher.cpu().eval(), t.log
 
 # %% ../nbs/40_dino.ipynb #4c920c7d
 def adapt_head(

@@ -58,9 +58,10 @@ class Views:
         if cache.backbone != backbone.hash: raise MismatchError(cache.folder, f"was made by backbone {cache.backbone}", f"Use that, not {backbone.hash}")
         self.backbone, self.c, self.names = backbone, config, cache.names
         read = [cache.read(n) for n in progress(cache.names, desc="cache")]
-        self.points, self.acts = (torch.stack([torch.from_numpy(e[k]) for e in read]) for k in ("points", "acts"))
-        self.codes = torch.stack([backbone.latents[n].cpu() for n in cache.names])
-        self.seen = None if relations is None else torch.stack([torch.from_numpy(read_relations(cache, relations, n)) for n in cache.names])
+        self.device, gather = backbone.device, lambda arrays: torch.stack([torch.as_tensor(a) for a in arrays]).to(backbone.device)
+        self.points, self.acts = (gather(e[k] for e in read) for k in ("points", "acts"))
+        self.codes = gather(backbone.latents[n] for n in cache.names)
+        self.seen = None if relations is None else gather(read_relations(cache, relations, n) for n in cache.names)
         self.spread = self.codes.std() if len(self.codes) > 1 else self.codes.abs().mean()
 
     def at(self,
@@ -83,20 +84,21 @@ class Views:
     def draw(self,
         step:int,   # Number of the step; the batch follows from it and the seed
     )->Batch:
-        "One batch of views over the same points"
+        "One batch of views over the same points; randomness is drawn on the CPU, so every device sees the same"
         c, g = self.c, torch.Generator().manual_seed(self.c.seed * 1_000_003 + step)
         which, at, seen = self._pick(g)
         points, clean, codes = self.points[which][:, at], self.acts[which][:, at].float(), self.codes[which]
         b, p = points.shape[:2]
-        noisy = lambda x: x + c.feature_noise * self.scale * torch.randn(x.shape, generator=g)
-        partner = torch.arange(p).expand(b, p) if seen is None else torch.multinomial(seen.flatten(0, 1), 1, generator=g).view(b, p)
-        partner = partner + p * torch.arange(b)[:, None]
-        shaken = codes + c.latent_noise * self.spread * torch.randn(codes.shape, generator=g)
+        normal = lambda like: torch.randn(like.shape, generator=g).to(self.device)
+        noisy = lambda x: x + c.feature_noise * self.scale * normal(x)
+        partner = torch.arange(p).expand(b, p) if seen is None else torch.multinomial(seen.flatten(0, 1).cpu(), 1, generator=g).view(b, p)
+        partner = (partner + p * torch.arange(b)[:, None]).to(self.device)
+        shaken = codes + c.latent_noise * self.spread * normal(codes)
         views = [(clean, partner), (noisy(self.at(points, shaken) if c.latent_noise else clean), partner)]
         if c.local:
-            few = torch.stack([torch.randperm(p, generator=g)[: min(c.local, p)] for _ in range(b)])
+            few = torch.stack([torch.randperm(p, generator=g)[: min(c.local, p)] for _ in range(b)]).to(self.device)
             views.append((noisy(clean.gather(1, few[..., None].expand(-1, -1, clean.shape[-1]))), partner.gather(1, few)))
-        if c.rotate: views.append((self.at(points @ random_rotation(g), codes), partner))
+        if c.rotate: views.append((self.at(points @ random_rotation(g).to(self.device), codes), partner))
         return Batch([(x.flatten(0, 1), i.flatten()) for x, i in views], 2, (b, p), seen)
 
     @cached_property

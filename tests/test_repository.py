@@ -62,7 +62,8 @@ def test_a_stale_readme_is_noticed(tmp_path):
 
 def test_the_readme_names_every_notebook_and_shows_pictures_that_exist():
     text = (ROOT / "README.md").read_text()
-    assert [p.name for p in STAGES if p.name not in text] == []
+    sentence = lambda p: "".join(json.loads(p.read_text())["cells"][0]["source"]).split("> ")[1].strip()
+    assert [p.name for p in STAGES if f"(nbs/{p.name}) | {sentence(p)} |" not in text] == [], "run the index and `make readme`"
     linked = re.findall(r"(?:\]\(|src=\")((?!http)[^)\"#]+)", text)
     assert linked and [path for path in linked if not (ROOT / path).exists()] == []
 
