@@ -215,7 +215,8 @@ class Prepared:
         reasons = reasons.sort_values("size", ascending=False, kind="stable")
         lines = [f"{len(self.table)} meshes ({rate}): {counts}"]
         lines += [f"  {n:6d} {status}: {reason}, such as {name}" for (status, reason), (n, name) in reasons.iterrows()]
-        return "\n".join(lines + [f"  {(self.table.duplicate_of != '').sum():6d} accepted copies of others"])
+        copies = int((self.table.duplicate_of != "").sum())
+        return "\n".join(lines + [f"  {copies:6d} accepted, but copies of others"]*bool(copies))
 
 # %% ../nbs/14_prepare.ipynb #8b8c3e7d
 def _identity(settings):
