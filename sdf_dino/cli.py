@@ -21,7 +21,6 @@ def main():
     from sdf_dino.core import SdfDinoError
     try: app()
     except SdfDinoError as e: sys.exit(f"sdf_dino: {e}")
-    except KeyboardInterrupt: sys.exit("sdf_dino: stopped; the same command goes on from what is finished")
 
 def _overrides(stage, pairs):
     "`name=value` for one stage, `20_deepsdf.name=value` for any"
@@ -32,6 +31,8 @@ def _overrides(stage, pairs):
         nb, dot, name = key.rpartition(".")
         if not eq or (not nb and stage == "all"):
             raise ParameterError(f"-p {pair}", "names no parameter", "Write -p name=value, and with `all` -p 20_deepsdf.name=value")
+        here = Path(value).expanduser()
+        if len(here.parts) > 1 and here.exists(): value = str(here.resolve())     # a path is meant from where the user stands
         out.setdefault(nb or stage, {})[name] = value
     return out
 
@@ -49,7 +50,9 @@ def run(
     if stage != "all": stage = full_name(stage)
     overrides = _overrides(stage, p)
     jobs = jobs_named(job, overrides) if stage == "all" else [find_job(stage, job, overrides)]
-    if not dry_run: launch_all(jobs, force, typer.echo)
+    if not dry_run:
+        try: launch_all(jobs, force, typer.echo)
+        except KeyboardInterrupt: sys.exit("sdf_dino: stopped; the same command goes on from what is finished")
     else:
         for j in jobs: typer.echo(f"{j.notebook} {j.name} → {j.path}\n  " + "\n  ".join(f"{k} = {v!r}" for k, v in j.params.items()))
 

@@ -6,10 +6,10 @@
 __all__ = ['SdfDinoError', 'InputError', 'ParameterError', 'CheckpointError', 'MismatchError', 'root', 'data_dir', 'resolve',
            'portable', 'atomic', 'write_json', 'read_json', 'file_hash', 'content_hash', 'save_tensors', 'read_meta',
            'load_tensors', 'seed_all', 'pick_device', 'progress', 'Param', 'read_parameters', 'code_hash',
-           'fingerprint', 'run_dir', 'environment', 'Run']
+           'fingerprint', 'run_dir', 'environment', 'make_room', 'Run']
 
 # %% ../nbs/00_core.ipynb #011d83c8
-import ast, hashlib, json, os, platform, random, re, shutil, subprocess, sys, time
+import ast, hashlib, json, os, platform, random, re, shutil, subprocess, sys, time, uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -74,7 +74,7 @@ def atomic(
     "A file that appears under `path` complete, or not at all"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    tmp = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         yield tmp
         with open(tmp, "rb") as f: os.fsync(f.fileno())
@@ -221,7 +221,7 @@ def read_parameters(
 
 # %% ../nbs/00_core.ipynb #6ea945a3
 def _code_only(source):
-    tree = ast.parse(re.sub(r"^\s*[%!].*$", "", source, flags=re.M))
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
@@ -233,7 +233,9 @@ def code_hash(
 )->str:        # 64 hex digits
     "Digest of a notebook's code and of every `sdf_dino` module that it imports, comments and docstrings aside"
     package = root()/"sdf_dino"     # its modules import each other as `.name`, which is how nbdev writes it
-    todo, seen, h = ["\n".join(_code_only(src) for src, tags in _code_cells(path) if "parameters" not in tags)], set(), hashlib.sha256()
+    cells = _code_cells(path)
+    first = next((i + 1 for i, (_, tags) in enumerate(cells) if "parameters" in tags), 0)
+    todo, seen, h = ["\n".join(_code_only(src) for src, _ in cells[first:])], set(), hashlib.sha256()
     while todo:
         source = todo.pop(0)
         h.update(source.encode())
@@ -246,7 +248,8 @@ def code_hash(
 def _input_hash(path):
     for run in (path, *path.parents):
         if (run/"metrics.json").exists() and (run/"env.json").exists():
-            return file_hash(run/"metrics.json") + read_json(run/"env.json").get("fingerprint", "")
+            numbers = {k: v for k, v in read_json(run/"metrics.json").items() if k != "seconds"}
+            return json.dumps(numbers, sort_keys=True) + read_json(run/"env.json").get("fingerprint", "")
     if path.is_file(): return file_hash(path)
     files = sorted(p for p in path.rglob("*") if p.is_file())
     return hashlib.sha256(repr([(str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]).encode()).hexdigest()
@@ -256,10 +259,9 @@ def fingerprint(
     params:dict,   # All its parameters
 )->str:            # 64 hex digits
     "Digest of everything that shapes a run's numbers: parameters, code and inputs"
-    inputs = {}
-    for name, value in params.items():
-        try: inputs[name] = _input_hash(resolve(value)) if isinstance(value, str) and value else None
-        except (InputError, OSError): pass
+    targets = {name for name, p in read_parameters(notebook).items() if p.doc.startswith("Target")}
+    words = {w.strip() for name, v in params.items() if isinstance(v, str) and name not in targets for w in v.split(",") if w.strip()}
+    inputs = {w: _input_hash((root()/w).resolve()) for w in sorted(words) if (root()/w).exists()}
     return hashlib.sha256(json.dumps([params, code_hash(notebook), inputs], sort_keys=True).encode()).hexdigest()
 
 # %% ../nbs/00_core.ipynb #2ea32ae9
@@ -274,7 +276,7 @@ def run_dir(
 
 def environment()->dict:
     "Versions, commit, machine: what one needs to repeat a run"
-    git = lambda *args: subprocess.run(["git", *args], cwd=root(), capture_output=True, text=True).stdout.strip()
+    git = lambda *args: subprocess.run(["git", *args], cwd=root(), capture_output=True, text=True).stdout.strip() if shutil.which("git") else None
     have = {d.metadata["Name"]: d.version for d in metadata.distributions()}
     wanted = "sdf_dino torch numpy scikit-learn scipy trimesh libigl pysdf scikit-image papermill".split()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
@@ -283,6 +285,22 @@ def environment()->dict:
             "threads": torch.get_num_threads(), "packages": {k: have[k] for k in wanted if k in have}}
 
 # %% ../nbs/00_core.ipynb #a909b10c
+def make_room(
+    path,               # A run directory, perhaps used before
+    print_:str,         # Fingerprint of the run about to start
+    force:bool=False,   # Set aside even what could be resumed
+):
+    "Keep what may be resumed; move anything else to `<name>.previous`"
+    path = Path(path)
+    if not path.exists(): return
+    known = read_json(path/"env.json").get("fingerprint") if (path/"env.json").exists() else None
+    if known == print_ and not force: return
+    previous = path.with_name(path.name + ".previous")
+    if known is None: return shutil.rmtree(path)        # killed before it began: nothing to keep
+    shutil.rmtree(previous, ignore_errors=True)
+    path.rename(previous)
+
+# %% ../nbs/00_core.ipynb #21690849
 @dataclass
 class Run:
     "One execution of a stage notebook and the directory that it writes"
@@ -299,12 +317,13 @@ class Run:
         source = root()/"nbs"/f"{notebook}.ipynb"
         params = {name: p.type(values[name]) for name, p in read_parameters(source).items()}
         launched = os.environ.get("SDF_DINO_RUN")
-        path = Path(launched) if launched else run_dir(notebook, "manual", params)
+        path, mark = Path(launched) if launched else run_dir(notebook, "manual", params), fingerprint(source, params)
+        if not launched: make_room(path, mark)
         path.mkdir(parents=True, exist_ok=True)
         (path/"metrics.json").unlink(missing_ok=True)
         with atomic(path/"params.yml") as t: t.write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True))
-        write_json(path/"env.json", {**environment(), "seed": params.get("seed"), "device": params.get("device"),
-                                     "fingerprint": fingerprint(source, params)})
+        device = str(pick_device(params["device"])) if "device" in params else "cpu"
+        write_json(path/"env.json", {**environment(), "seed": params.get("seed"), "device": device, "fingerprint": mark})
         return cls(path, params, time.time())
 
     def finish(self,

@@ -89,7 +89,7 @@ def autocast_dtype(
     "The type of matrix products"
     if precision == "auto":
         cpu = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-        fast = {"cpu": cpu, "cuda": torch.cuda.is_bf16_supported}.get(device.type, lambda: False)()
+        fast = {"cpu": cpu, "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False)}.get(device.type, lambda: False)()
         return torch.bfloat16 if fast else None
     try: return {"float32": None, "bfloat16": torch.bfloat16}[precision]
     except KeyError: raise ParameterError("precision", f"is {precision!r}", "Use auto, float32 or bfloat16") from None
@@ -144,7 +144,7 @@ class Trainer:
         self.optim.step()
         self.history.append(per_shape.detach().mean())
         self.step += 1
-        if self.step % 50 == 0 and not torch.isfinite(self.history[-1]):
+        if (self.step % 50 == 0 or self.step == c.steps) and not torch.isfinite(self.history[-1]):
             bad = [d.names[i] for i in s[~torch.isfinite(per_shape)].tolist()]
             raise SdfDinoError(", ".join(bad) or "weights", f"the loss is not finite at step {self.step}", "Lower lr, or check these samples")
 
@@ -176,7 +176,7 @@ def load_state(
         for n, p in self.params.items(): p.copy_(tensors[f"param.{n}"])
     for n, p in self.params.items():
         self.optim.state[p] = {k.split(".")[-1]: v for k, v in tensors.items() if k.startswith(f"adam.{n}.")}
-    self.step, self.history = meta["step"], list(tensors["history"].cpu())
+    self.step, self.history = meta["step"], list(tensors["history"])
 
 # %% ../nbs/20_deepsdf.ipynb #f3606cf6
 def train(
@@ -223,7 +223,7 @@ class FitConfig:
     points:int = 2048        # Points a step
     lr:float = 5e-3          # Learning rate of the code
     tune_lr:float = 1e-3     # Learning rate while tuning
-    seconds:float = 60.      # Stop after this long whatever the steps, wall clock
+    seconds:float = 300.     # Stop after this long whatever the steps, wall clock
     seed:int = 0             # Seed of the batches
 
 # %% ../nbs/20_deepsdf.ipynb #1053f2e8
@@ -235,6 +235,7 @@ class Fit:
     start:str              # Name of the training code it began from
     steps:int              # Steps taken
     seconds:float          # Wall clock
+    cut:bool               # True when time ran out before the steps did
     quality:dict           # As `reconstruction` gives it
 
 # %% ../nbs/20_deepsdf.ipynb #19fd9378
@@ -255,12 +256,12 @@ def fit_shape(
     backbone:Backbone,             # A backbone
     samples:SDFSamples,            # Samples of the shape
     config:FitConfig=FitConfig(),  # Budget
-    clamp:float=.1,                # As in training, units of the cube
-    prior:float=1e-4,              # As in training
 )->Fit:
     "Fit a code to a shape, and with `tune` a copy of the decoder too"
     begun, device = time.time(), backbone.device
-    start = nearest_code(backbone, samples)
+    as_trained = {"clamp": .1, "prior": 1e-4} | backbone.info.get("train", {})
+    clamp, prior = as_trained["clamp"], as_trained["prior"]
+    start = nearest_code(backbone, samples, clamp=clamp)
     z, decoder = backbone.latents[start].clone().requires_grad_(True), copy.deepcopy(backbone.decoder)
     points, sdf = (torch.from_numpy(a).float().to(device) for a in (samples.points, samples.sdf))
     taken = 0
@@ -277,4 +278,4 @@ def fit_shape(
             optim.step()
             taken += 1
     decoder, z = decoder.requires_grad_(False), z.detach()
-    return Fit(decoder, z, start, taken, time.time() - begun, reconstruction(decoder, z, samples))
+    return Fit(decoder, z, start, taken, time.time() - begun, taken < config.steps + config.tune, reconstruction(decoder, z, samples))

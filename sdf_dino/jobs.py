@@ -6,15 +6,15 @@
 __all__ = ['Job', 'job_list', 'full_name', 'find_job', 'jobs_named', 'launch', 'launch_all', 'finished_runs']
 
 # %% ../nbs/03_jobs.ipynb #707e5160
-import difflib, os, re, shutil, time
+import difflib, os, re, time
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from filelock import FileLock, Timeout
 
-from .core import (InputError, ParameterError, SdfDinoError, data_dir, fingerprint, portable, read_json, read_parameters,
-                           root, run_dir)
+from .core import (InputError, ParameterError, SdfDinoError, data_dir, fingerprint, make_room, portable, read_json,
+                           read_parameters, root, run_dir)
 
 # %% ../nbs/03_jobs.ipynb #53375878
 @dataclass(frozen=True)
@@ -102,14 +102,6 @@ def jobs_named(
     return found
 
 # %% ../nbs/03_jobs.ipynb #908f9288
-def _make_room(job, force):
-    "Set aside what this run must not resume from"
-    if not job.path.exists(): return
-    if job.current and not force: return
-    previous = job.path.with_name(job.path.name + ".previous")
-    shutil.rmtree(previous, ignore_errors=True)
-    job.path.rename(previous)
-
 def _execute(job):
     "papermill, with the run directory and the progress terminal handed down"
     import papermill
@@ -126,6 +118,7 @@ def launch(
     force:bool=False,   # Run again although it is done
 )->bool:                # False when it was done already and nothing ran
     "Run one job to its `metrics.json`; the failed notebook stays in the run directory"
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
     for need in job.needs:
         stale = (need.path/"metrics.json").exists()
@@ -136,7 +129,8 @@ def launch(
     job.path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(job.path.with_name(f".{job.path.name}.lock"), timeout=0):
-            _make_room(job, force)
+            if job.done and not force: return False        # another launcher was faster
+            make_room(job.path, fingerprint(job.source, job.params), force)
             job.path.mkdir(exist_ok=True)
             _execute(job)
             pending = job.path/"metrics.pending"
@@ -146,6 +140,9 @@ def launch(
     except PapermillExecutionError as e:
         raise SdfDinoError(portable(job.path/"notebook.ipynb"), f"{e.ename}: {e.evalue}",
                            "The executed notebook shows where; mend the cause and run again") from None
+    except DeadKernelError:
+        raise SdfDinoError(portable(job.path), "its kernel died, most often for want of memory",
+                           "Use fewer shapes or points, or more memory, and run again: it goes on from its last checkpoint") from None
     return True
 
 # %% ../nbs/03_jobs.ipynb #8b920d1b

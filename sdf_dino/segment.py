@@ -44,8 +44,9 @@ def choose_parts(
 )->tuple:              # (number of parts, {k: silhouette})
     "The number of clusters with the best silhouette, from two up"
     few = features[np.random.default_rng(seed).permutation(len(features))[:subset]]
-    scores = {k: float(silhouette_score(few, KMeans(k, n_init=3, random_state=seed).fit_predict(few))) for k in range(2, most + 1)}
-    return max(scores, key=scores.get), scores
+    found = {k: KMeans(k, n_init=3, random_state=seed).fit_predict(few) for k in range(2, min(most, len(np.unique(few, axis=0))) + 1)}
+    scores = {k: float(silhouette_score(few, labels)) for k, labels in found.items() if 1 < len(np.unique(labels)) < len(few)}
+    return max(scores, key=scores.get, default=1), scores
 
 # %% ../nbs/41_segment.ipynb #43efded3
 def label_points(
@@ -168,11 +169,13 @@ def segment(
     lap("distances")
     fitted = fit_shape(backbone, samples, fit)
     lap("fit")
-    if adapt: head = adapted(fitted, head, samples.surface[:384], adapt, seed)
+    own = adapted(fitted, head, samples.surface[:384], adapt, seed) if adapt else head
     lap("adapt")
-    label = label_points(*part_features(fitted.decoder, fitted.latent, head, samples.surface), parts, seed)
-    features, logits = part_features(fitted.decoder, fitted.latent, head, inside.triangles_center)
+    def look(points):       # adaptation moves the features away from the shared prototypes: logits stay the shared head's
+        return part_features(fitted.decoder, fitted.latent, own, points)[0], part_features(fitted.decoder, fitted.latent, head, points)[1]
+    label = label_points(*look(samples.surface), parts, seed)
+    features, logits = look(inside.triangles_center)
     labels = np.unique(label(features, logits), return_inverse=True)[1]
     lap("parts")
-    info = {"stages": stages, "fit": {"start": fitted.start, "steps": fitted.steps, **fitted.quality}, "asked": str(parts), "backbone": backbone.hash, "seed": seed}
+    info = {"stages": stages, "fit": {"start": fitted.start, "steps": fitted.steps, "cut": fitted.cut, **fitted.quality}, "asked": str(parts), "backbone": backbone.hash, "seed": seed}
     return Segmentation(mesh, labels, features, logits, info)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 
 from .activations import ActivationCache
-from .core import MismatchError, progress
+from .core import MismatchError, content_hash, progress
 from .decoder import Backbone
 from .relations import read_relations
 
@@ -59,9 +59,13 @@ class Views:
         self.backbone, self.c, self.names = backbone, config, cache.names
         read = [cache.read(n) for n in progress(cache.names, desc="cache")]
         self.device, gather = backbone.device, lambda arrays: torch.stack([torch.as_tensor(a) for a in arrays]).to(backbone.device)
-        self.points, self.acts = (gather(e[k] for e in read) for k in ("points", "acts"))
+        half = len(read[0]["points"]) // 2
+        self.points, self.acts = (gather(e[k][:half] for e in read) for k in ("points", "acts"))
         self.codes = gather(backbone.latents[n] for n in cache.names)
         self.seen = None if relations is None else gather(read_relations(cache, relations, n) for n in cache.names)
+        if self.seen is not None and self.seen.shape[1] > half:
+            raise MismatchError(relations, f"covers {self.seen.shape[1]} points, the training half of the cache has {half}", "Relate fewer points, or cache more")
+        self.digest = content_hash({} if self.seen is None else {"seen": self.seen.cpu().numpy()}, cache.index)
         self.spread = self.codes.std() if len(self.codes) > 1 else self.codes.abs().mean()
 
     def at(self,

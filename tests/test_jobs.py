@@ -36,6 +36,14 @@ def test_the_whole_chain_in_small(tmp_path):
     assert len(rows) == again.stdout.count("→") and all(r["done"] for r in rows)
 
 
+def test_a_failed_run_keeps_its_notebook_and_says_where(tmp_path):
+    done = run("sdf_dino", "run", "12_sdf", "toy", "-p", "shapes=teapot", data=tmp_path, check=False)
+    (notebook,) = (tmp_path / "runs" / "12_sdf").glob("toy-*/notebook.ipynb")
+    assert done.returncode == 1 and "teapot" in done.stderr and "notebook.ipynb" in done.stderr and "teapot" in notebook.read_text()
+    assert not list(tmp_path.glob("runs/*/*/metrics.json"))
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the kernel to kill through /proc")
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     "SIGKILL to the launcher and its kernel in the middle; the next launch ends where an undisturbed one does"
     words = ["run", "20_deepsdf", "toy", "-p", "steps=2400", "-p", "hidden=32", "-p", "precision=float32"]
@@ -45,7 +53,6 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     deadline = time.time() + 120
     while not state() and time.time() < deadline and process.poll() is None: time.sleep(.05)
     os.killpg(process.pid, signal.SIGKILL)
-    subprocess.run(["pkill", "-9", "-f", str(tmp_path / "killed")], check=False)
     for kernel in Path("/proc").glob("[0-9]*"):
         try:
             if f"SDF_DINO_DATA={tmp_path / 'killed'}".encode() in (kernel / "environ").read_bytes(): os.kill(int(kernel.name), signal.SIGKILL)
@@ -53,5 +60,6 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     process.wait()
     assert state() and not list((tmp_path / "killed").glob("runs/*/*/metrics.json")), "it must die between a checkpoint and the end"
     for folder in ("killed", "whole"): run("sdf_dino", *words, data=tmp_path / folder, timeout=200)
+    assert not list((tmp_path / "killed").glob("runs/*/*.previous")), "the second launch goes on in the same directory"
     a, b = (load_tensors(next((tmp_path / f).glob("runs/*/*/backbone-0/model.safetensors")))[0] for f in ("killed", "whole"))
     assert all((a[k] == b[k]).all() for k in a)
