@@ -16,18 +16,18 @@ import igl, numpy as np, trimesh
 from .core import InputError, ParameterError, pick_device
 from .gpu import device_mesh, query
 from .guard import Guard
-from .repair import check_mesh, damage, repair, unite, winding_number
+from .repair import Mended, Winding, damage, unite
 
 # %% ../nbs/08_distance.ipynb #3e821edb
 class Target:
     "A mesh made ready for distance queries: repaired where it needs it, its overlapping solids united"
     def __init__(self,
-        mesh:trimesh.Trimesh,  # In any units
+        mesh,   # `trimesh.Trimesh` in any units, or its `Mended`
     ):
-        check_mesh(mesh, mesh.metadata.get("source", "mesh"))
-        vertices, faces, self.repaired = repair(mesh.vertices, mesh.faces)
-        if not len(faces): raise InputError(mesh.metadata.get("source", "mesh"), "has no whole face", "Export it again")
-        self.vertices, self.faces, self.united = unite(vertices, faces)
+        mended = mesh if isinstance(mesh, Mended) else Mended(mesh)
+        if not len(mended.faces): raise InputError(mended.source, "has no whole face", "Export it again")
+        self.repaired, self.mended = mended.wrong, mended
+        self.vertices, self.faces, self.united = unite(mended.vertices, mended.faces)
         self.sound = not self.repaired or not damage(self.vertices, self.faces)
         self.scale, self._cache = float(np.ptp(self.vertices, axis=0).max()), {}
 
@@ -38,6 +38,11 @@ class Target:
         "What a back end builds once per mesh: a tree, a device copy"
         if key not in self._cache: self._cache[key] = make()
         return self._cache[key]
+
+    @property
+    def winding(self)->Winding:
+        "Its winding number, of the mended mesh while nothing was united"
+        return self.cached("winding", lambda: Winding(self.vertices, self.faces)) if self.united else self.mended.winding
 
     @property
     def state(self)->str:
@@ -72,7 +77,7 @@ def _tree(target):
     return tree
 
 # %% ../nbs/08_distance.ipynb #94857c65
-def _inside(target, points): return np.abs(winding_number(target.vertices, target.faces, points)) > .5
+def _inside(target, points): return np.abs(target.winding(points)) > .5
 
 def _from_tree(target, points):
     tree = target.cached("tree", lambda: _tree(target))
