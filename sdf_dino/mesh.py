@@ -10,11 +10,13 @@ import re, struct, tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np, trimesh
+import numpy as np, pyarrow as pa, trimesh
+from pyarrow import csv
 
 from .core import load_tensors, save_tensors
 from .guard import Guard, GuardError
-from .repair import REASONS, Rejection, _clean, _components, _edges, check_mesh, repair, weld, winding_signs
+from .repair import (REASONS, Mended, Rejection, _clean, _components, _edges, _used, check_mesh, weld,
+                             winding_signs)
 
 # %% ../nbs/11_mesh.ipynb #3f3d006f
 FORMATS = ("glb", "gltf", "obj", "ply", "stl", "off", "3mf", "dae")
@@ -101,6 +103,28 @@ def _read_obj(path):
             f.extend((c[0], c[i], c[i + 1]) for i in range(1, len(c) - 1))
     return np.array(v).reshape(-1, 3), np.array(f, dtype=np.int64).reshape(-1, 3)
 
+# %% ../nbs/11_mesh.ipynb #d4f54e7a
+def _table(block, names, kind):
+    "Lines of numbers with single spaces between them, (lines, len(names))"
+    options = csv.ReadOptions(use_threads=False, column_names=list(names), block_size=len(block) + 1)
+    convert = csv.ConvertOptions(column_types=dict.fromkeys(names, kind), null_values=[])
+    read = csv.read_csv(pa.BufferReader(block), options, csv.ParseOptions(delimiter=" ", quote_char=False), convert)
+    return np.stack([column.to_numpy() for column in read.columns], 1)
+
+# %% ../nbs/11_mesh.ipynb #095ffda2
+def _read_off(path):
+    "Vertices and faces of a plain OFF; ValueError where it is not plain"
+    data = Path(path).read_bytes()
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
+    if len(ends) < 2 or data[:ends[0]].strip() != b"OFF": raise ValueError("no plain OFF")
+    n, m = map(int, data[ends[0]:ends[1]].split()[:2])
+    if min(n, m) < 1 or n + m + 1 > len(ends): raise ValueError("no plain OFF")
+    v = _table(data[ends[1] + 1:ends[n + 1] + 1], "xyz", pa.float64())
+    f = _table(data[ends[n + 1] + 1:], "nabc", pa.int64())
+    whole = len(v) == n and len(f) == m and (f[:, 0] == 3).all() and f.min() >= 0 and f[:, 1:].max() < n
+    if not whole: raise ValueError("no plain OFF")
+    return v, np.ascontiguousarray(f[:, 1:])
+
 # %% ../nbs/11_mesh.ipynb #ad3ef737
 def _read_scene(path, kind):
     "All triangle meshes of a scene with their transforms, as one vertex and one face array"
@@ -114,6 +138,9 @@ def _read_scene(path, kind):
 # %% ../nbs/11_mesh.ipynb #35dd45c3
 def _parse(path, kind):
     "Vertices and faces of any file, every fault of a parser turned into a `Rejection`"
+    if kind == "off":
+        try: return _read_off(path)
+        except ValueError: pass  # pyarrow's errors are of this kind too
     try: return _read_obj(path) if kind == "obj" else _read_scene(path, kind)
     except Rejection: raise
     except MemoryError: raise Rejection(path, "memory") from None
@@ -162,7 +189,7 @@ def normalise(
 )->tuple:                  # (mesh in the cube, `Normalisation`)
     "Centre a mesh and scale its longest side; vertices that no face uses do not count"
     check_mesh(mesh, mesh.metadata.get("source", "mesh"))
-    used = mesh.vertices[np.unique(mesh.faces)]
+    used = np.asarray(mesh.vertices)[_used(mesh.faces, len(mesh.vertices))]
     low, high = used.min(0), used.max(0)
     norm = Normalisation(float(side/(high - low).max()), tuple(((low + high)/2).tolist()))
     vertices = np.nan_to_num(norm.apply(mesh.vertices), posinf=0, neginf=0)
@@ -171,21 +198,24 @@ def normalise(
 # %% ../nbs/11_mesh.ipynb #af843c08
 def quality(
     mesh:trimesh.Trimesh,  # In any units
+    mended:Mended=None,    # The same mesh mended, in these units or others; None to do it here
 )->dict:                   # Counts, shares and flags, JSON-able
     "What is wrong with a mesh, and what had to be mended"
     check_mesh(mesh)
     v, f = weld(mesh.vertices, mesh.faces)
     clean = f[_clean(f)]
-    degenerate = int((np.diff(np.sort(f, axis=1)) == 0).any(1).sum())
+    a, b, c = f.T
+    degenerate = int(((a == b) | (b == c) | (c == a)).sum())
     count, sway = _edges(clean) if len(clean) else (np.zeros(0, int),)*2
-    rv, rf, wrong = repair(mesh.vertices, mesh.faces)
+    mended = mended or Mended(mesh)
+    signs = winding_signs(mended.vertices, mended.faces, winding=mended.winding if len(mended.faces) else None)
     return {"faces": len(f), "vertices": len(v), "scale": float(np.ptp(v, axis=0).max()),
             "components": int(_components(f, len(v)).max() + 1),
             "watertight": bool(len(clean) and (count % 2 == 0).all()),
             "consistent": bool((sway == 0).all()), "boundary_edges": int((count == 1).sum()),
             "nonmanifold_edges": int((count > 2).sum()), "degenerate_faces": degenerate,
             "duplicate_faces": len(f) - degenerate - len(clean), "flat": _flat(v),
-            "repaired": wrong, **winding_signs(rv, rf)}
+            "repaired": mended.wrong, **signs}
 
 # %% ../nbs/11_mesh.ipynb #44dc8a7f
 def _flat(v):
