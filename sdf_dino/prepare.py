@@ -19,6 +19,7 @@ from .core import (CheckpointError, MismatchError, SdfDinoError, atomic, file_ha
                            read_meta, write_json)
 from .guard import GuardError
 from .mesh import FORMATS, Rejection, load_mesh, normalise, quality
+from .repair import Mended
 from .sdf import MeshField, Sampler, SDFSamples, sample
 from .sources import Source, find_sources
 from .workers import Journal, child, claimed, side_by_side
@@ -87,10 +88,12 @@ def _sampled(source, target, settings, log):
         mesh, digest = load_mesh(source.path, settings.max_bytes), file_hash(source.path)
         cube, norm = normalise(mesh)
     if (n := len(mesh.faces)) > settings.max_faces: return _refusal("too-many-faces", f"{n}", source_sha256=digest)
-    with _clock(log, "quality"): record = quality(mesh)
+    with _clock(log, "repair"): mended = Mended(cube)
+    with _clock(log, "tree"): mended.winding if len(mended.faces) else None   # for the verdict and the back end alike
+    with _clock(log, "quality"): record = quality(mesh, mended)
     reason, detail = _objection(record, settings)
     if reason: return _refusal(reason, detail, quality=record, source_sha256=digest)
-    with _clock(log, "field"): shape = _ClockedField(cube, source.name, settings.backend)
+    with _clock(log, "field"): shape = _ClockedField(mended, source.name, settings.backend)
     shape.log, seed = log, int(sha256(f"{settings.seed}/{digest}".encode()).hexdigest()[:8], 16)
     about = {"source": source.key, "source_sha256": digest, "normalisation": asdict(norm), "quality": record}
     with _clock(log, "sample"): samples = sample(shape, settings.sampler, seed, **source.about, **about)

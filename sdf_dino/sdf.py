@@ -15,14 +15,23 @@ import numpy as np, trimesh
 from .core import InputError, MismatchError, ParameterError, load_tensors, save_tensors
 from .distance import BACKENDS, Target, bench, choose_backend, signed_distance
 from .mesh import load_mesh, normalise, quality
+from .repair import Mended
 
 _all_ = ["BACKENDS", "Target", "bench", "choose_backend", "signed_distance"]
 
 # %% ../nbs/12_sdf.ipynb #c6f518e8
+def _areas(target):
+    "Twice the area of each face as a vector, its length, and the running sum"
+    a, b, c = (target.vertices[i] for i in target.faces.T)
+    cross = np.cross(b - a, c - a)
+    area = np.linalg.norm(cross, axis=1)
+    return cross, area, np.cumsum(area)
+
+# %% ../nbs/12_sdf.ipynb #69d6caf8
 class MeshField:
     "A mesh under the protocol of an analytic shape"
     def __init__(self,
-        mesh:trimesh.Trimesh,  # In the cube
+        mesh,                  # `trimesh.Trimesh` in the cube, or its `Mended`
         name:str="mesh",       # Names the sample file
         backend:str="auto",    # As in `signed_distance`
         meta:dict=None,        # More to say in the metadata: source, licence, normalisation, quality
@@ -43,14 +52,12 @@ class MeshField:
         seed:int=0,  # Same seed, same points
     )->tuple:        # Points (n,3), outward unit normals (n,3), no labels (None)
         "Area-uniform surface points with the normals of their faces"
-        corners = self.target.vertices[self.target.faces]
-        cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        area, rng = np.linalg.norm(cross, axis=1), np.random.default_rng(seed)
-        share = np.cumsum(area)
+        cross, area, share = self.target.cached("areas", lambda: _areas(self.target))
+        rng = np.random.default_rng(seed)
         face = np.searchsorted(share, rng.random(n)*share[-1], side="right").clip(max=len(area) - 1)
         u, v = rng.random((2, n))
         u, v = np.where(u + v > 1, 1 - u, u)[:, None], np.where(u + v > 1, 1 - v, v)[:, None]
-        a, b, c = corners[face].transpose(1, 0, 2)
+        a, b, c = self.target.vertices[self.target.faces[face]].transpose(1, 0, 2)
         return a + u*(b - a) + v*(c - a), cross[face]/area[face, None], None
 
 # %% ../nbs/12_sdf.ipynb #49be89f8
@@ -61,8 +68,9 @@ def mesh_field(
     "A mesh file as a field in the cube"
     mesh = load_mesh(path)
     cube, norm = normalise(mesh)
-    about = {"source": str(path), "normalisation": asdict(norm), "quality": quality(mesh)}
-    return MeshField(cube, Path(path).stem, backend, about)
+    mended = Mended(cube)
+    about = {"source": str(path), "normalisation": asdict(norm), "quality": quality(mesh, mended)}
+    return MeshField(mended, Path(path).stem, backend, about)
 
 # %% ../nbs/12_sdf.ipynb #242ba256
 def mesh_path(
@@ -80,7 +88,7 @@ class Sampler:
     "Settings of the near-surface sampling"
     n_points:int=16384   # Points with a signed distance
     n_surface:int=4096   # Points on the surface, with normals
-    near:float=.94       # Share of `n_points` near the surface; the rest is uniform in the box
+    near:float=.8        # Share of `n_points` near the surface; the rest is uniform in the box
     wide:float=.0225     # Standard deviation of half of the near points, in cube units
     fine:float=.0071     # Standard deviation of the other half
     half:float=.5        # Half side of the box for the uniform ones
