@@ -160,8 +160,9 @@ def _inward(v, f, group, mixed=False):
     "Groups of faces that must turn round: the inward ones, save walls of cavities, which no `mixed` group can be"
     volume, area = _volumes(v, f, group)
     mixed = np.broadcast_to(mixed, len(volume))
-    if volume.sum() < 0: return _inward(v, f[:, ::-1], group, mixed) ^ True
-    turn = volume < -1e-6*area**1.5
+    noise = 1e-6*area**1.5  # loose triangles span nothing: their rounding must not decide
+    if volume.sum() < -noise.sum(): return _inward(v, f[:, ::-1], group, mixed) ^ True
+    turn = volume < -noise
     for g in np.flatnonzero(turn & ~mixed):
         mine = group == g
         probe = v[f[mine][:: max(1, mine.sum()//16)]].mean(1)
