@@ -51,7 +51,8 @@ def point_features(
     "Every kind of feature that is clustered, by name"
     _, acts = query(decoder, points, latent, activations=True)
     layers = {f"layer_{i}": a for i, a in enumerate(acts)}
-    bare = {"xyz": np.asarray(points, np.float32), "xyz_normals": np.hstack([points, normals * np.std(points)]).astype(np.float32)}
+    bare = {"xyz": np.asarray(points, np.float32),
+            "xyz_normals": np.hstack([points, normals * np.std(points)]).astype(np.float32)}
     return {**bare, **layers, "all_layers": np.hstack(acts)}
 
 # %% ../nbs/21_probe.ipynb #54f208e6
@@ -119,11 +120,13 @@ def linear_probe(
     "What a linear map reads from features of folds it has not seen"
     def held_out(model, y):
         model, out = make_pipeline(StandardScaler(), model), np.empty_like(y)
-        for g in np.unique(groups): out[groups == g] = model.fit(features[groups != g], y[groups != g]).predict(features[groups == g])
+        for g in np.unique(groups):
+            out[groups == g] = model.fit(features[groups != g], y[groups != g]).predict(features[groups == g])
         return out
     r2 = lambda y: float(r2_score(y, held_out(Ridge(10.), y)))
     kind = held_out(LogisticRegression(C=.1, max_iter=100, tol=1e-2, class_weight="balanced"), targets["kind"])
-    return {"position_r2": r2(targets["position"]), "normal_r2": r2(targets["normal"]), "kind_acc": float(balanced_accuracy_score(targets["kind"], kind))}
+    return {"position_r2": r2(targets["position"]), "normal_r2": r2(targets["normal"]),
+            "kind_acc": float(balanced_accuracy_score(targets["kind"], kind))}
 
 # %% ../nbs/21_probe.ipynb #7d97f158
 def layer_claims(
@@ -137,10 +140,13 @@ def layer_claims(
     for name, shape in shapes.items():
         points, normals, labels = shape.surface(n, seed=2000 + seed)
         rows.append((points, normals, np.array(shape.kinds)[labels]))
-        for kind, f in point_features(backbone.decoder, backbone.latents[name], points, normals).items(): per_kind.setdefault(kind, []).append(f)
+        for kind, f in point_features(backbone.decoder, backbone.latents[name], points, normals).items():
+            per_kind.setdefault(kind, []).append(f)
     targets = dict(zip(("position", "normal", "kind"), map(np.concatenate, zip(*rows))))
-    folds = {"points": np.random.default_rng(seed).integers(3, size=n * len(shapes)), "shapes": np.repeat(np.arange(len(shapes)), n)}
-    return {held: {k: linear_probe(np.concatenate(f), targets, groups) for k, f in per_kind.items()} for held, groups in folds.items()}
+    folds = {"points": np.random.default_rng(seed).integers(3, size=n * len(shapes)),
+             "shapes": np.repeat(np.arange(len(shapes)), n)}
+    return {held: {k: linear_probe(np.concatenate(f), targets, groups) for k, f in per_kind.items()}
+            for held, groups in folds.items()}
 
 def verdict(
     claims:dict,   # features → scores, on unseen shapes
@@ -149,5 +155,7 @@ def verdict(
     layers = sorted(k for k in claims if k.startswith("layer_"))
     (p0, p1), (t0, t1) = ([claims[l][key] for l in (layers[0], layers[-1])] for key in ("position_r2", "kind_acc"))
     moved = lambda a, b: "stays" if abs(b - a) <= .02 else "falls" if b < a else "rises"
-    say = lambda name, a, b, claim: f"{name} {moved(a, b)}, {a:.2f} → {b:.2f} ({'as' if moved(a, b) == claim else 'not as'} the design says)"
-    return f"from {layers[0]} to {layers[-1]}, {say('position', p0, p1, 'falls')}; {say('surface type', t0, t1, 'rises')}"
+    say = lambda name, a, b, claim: (f"{name} {moved(a, b)}, {a:.2f} → {b:.2f} "
+                                     f"({'as' if moved(a, b) == claim else 'not as'} the design says)")
+    return (f"from {layers[0]} to {layers[-1]}, {say('position', p0, p1, 'falls')}; "
+            f"{say('surface type', t0, t1, 'rises')}")
