@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np, torch
 
-from .core import CheckpointError, MismatchError, content_hash, load_tensors, progress, read_json, read_meta, save_tensors, write_json
+from .core import (CheckpointError, MismatchError, content_hash, load_tensors, progress, read_json, read_meta,
+                           save_tensors, write_json)
 from .decoder import Backbone, query
 from .sdf import SDFSamples, sample_files
 
@@ -21,10 +22,12 @@ def activate(
     n:int,                 # Points to keep
     spread:float,          # Standard deviation of the offset along the normal, units of the cube
     seed:int,              # Seed of the offsets
-)->dict:                   # points (n,3) f32, normals (n,3) f32, sdf (n,) f32, acts (n, sum of widths) f16, labels (n,) when known
+)->dict:   # points (n,3) f32, normals (n,3) f32, sdf (n,) f32, acts (n, sum of widths) f16, labels (n,) when known
     "Activations of one shape"
     name = samples.meta["name"]
-    if len(samples.surface) < n: raise MismatchError(name, f"has {len(samples.surface)} surface samples, {n} are wanted", "Sample more in 12_sdf, or cache fewer")
+    if len(samples.surface) < n:
+        raise MismatchError(name, f"has {len(samples.surface)} surface samples, {n} are wanted",
+                            "Sample more in 12_sdf, or cache fewer")
     rng = np.random.default_rng(seed)
     points = (samples.surface[:n] + samples.normals[:n] * rng.normal(0, spread, (n, 1))).astype(np.float32)
     sdf, acts = query(backbone.decoder, points, backbone.latents[name], activations=True)
@@ -44,15 +47,20 @@ def write_cache(
     folder, shapes = Path(folder), {}
     for file in progress(files, desc="activations"):
         name = read_meta(file)["name"]
-        if name not in backbone.latents: raise MismatchError(name, "is a shape that the backbone has no code for", "Fit one, or use the set it was trained on")
+        if name not in backbone.latents:
+            raise MismatchError(name, "is a shape that the backbone has no code for",
+                                "Fit one, or use the set it was trained on")
         code = content_hash({"code": backbone.latents[name].cpu().numpy()}, {})
-        made_from = {"backbone": backbone.hash, "code": code, "samples": read_meta(file)["sha256"], "n": n, "spread": spread, "seed": seed}
+        made_from = {"backbone": backbone.hash, "code": code, "samples": read_meta(file)["sha256"], "n": n,
+                     "spread": spread, "seed": seed}
         target = folder/f"{name}.safetensors"
         if not (target.exists() and read_meta(target).get("made_from") == made_from):
-            save_tensors(target, activate(backbone, SDFSamples.load(file), n, spread, seed), {"name": name, "made_from": made_from})
+            save_tensors(target, activate(backbone, SDFSamples.load(file), n, spread, seed),
+                         {"name": name, "made_from": made_from})
         shapes[name] = read_meta(target)["sha256"]
     widths = [layer.out_features for layer in backbone.decoder.hidden]
-    write_json(folder/"index.json", {"backbone": backbone.hash, "widths": widths, "points": n, "spread": spread, "shapes": shapes})
+    write_json(folder/"index.json",
+               {"backbone": backbone.hash, "widths": widths, "points": n, "spread": spread, "shapes": shapes})
     return ActivationCache(folder, backbone.hash)
 
 # %% ../nbs/31_activations.ipynb #f4b3d454
@@ -64,9 +72,11 @@ class ActivationCache:
     ):
         self.folder = Path(folder)
         self.index = read_json(self.folder/"index.json")
-        self.names, self.backbone, self.dim = list(self.index["shapes"]), self.index["backbone"], sum(self.index["widths"])
+        self.names, self.backbone, self.dim = (
+            list(self.index["shapes"]), self.index["backbone"], sum(self.index["widths"]))
         if backbone is not None and backbone != self.backbone:
-            raise MismatchError(self.folder, f"was made by backbone {self.backbone}, not by {backbone}", "Write the cache again with this backbone")
+            raise MismatchError(self.folder, f"was made by backbone {self.backbone}, not by {backbone}",
+                                "Write the cache again with this backbone")
 
     def read(self,
         name:str,   # One of `names`
