@@ -22,6 +22,7 @@ def main():
     try: app()
     except SdfDinoError as e: sys.exit(f"sdf_dino: {e}")
 
+# %% ../nbs/90_cli.ipynb #e8af9f6d
 def _overrides(stage, pairs):
     "`name=value` for one stage, `20_deepsdf.name=value` for any"
     from sdf_dino.core import ParameterError
@@ -30,13 +31,15 @@ def _overrides(stage, pairs):
         key, eq, value = pair.partition("=")
         nb, dot, name = key.rpartition(".")
         if not eq or (not nb and stage == "all"):
-            raise ParameterError(f"-p {pair}", "names no parameter", "Write -p name=value, and with `all` -p 20_deepsdf.name=value")
+            raise ParameterError(f"-p {pair}", "names no parameter",
+                                 "Write -p name=value, and with `all` -p 20_deepsdf.name=value")
         here = Path(value).expanduser()
-        if len(here.parts) > 1 and here.exists(): value = str(here.resolve())     # a path is meant from where the user stands
+        if len(here.parts) > 1 and here.exists():
+            value = str(here.resolve())     # a path is meant from where the user stands
         out.setdefault(nb or stage, {})[name] = value
     return out
 
-# %% ../nbs/90_cli.ipynb #e8af9f6d
+# %% ../nbs/90_cli.ipynb #829fe5aa
 @app.command()
 def run(
     stage: Annotated[str, typer.Argument(help="A notebook, such as 20_deepsdf or deepsdf, or `all`")],
@@ -54,14 +57,18 @@ def run(
         try: launch_all(jobs, force, typer.echo)
         except KeyboardInterrupt: sys.exit("sdf_dino: stopped; the same command goes on from what is finished")
     else:
-        for j in jobs: typer.echo(f"{j.notebook} {j.name} → {j.path}\n  " + "\n  ".join(f"{k} = {v!r}" for k, v in j.params.items()))
+        for j in jobs:
+            typer.echo(f"{j.notebook} {j.name} → {j.path}\n  "
+                       + "\n  ".join(f"{k} = {v!r}" for k, v in j.params.items()))
 
+# %% ../nbs/90_cli.ipynb #23203567
 @app.command()
 def jobs():
     "List every job of every stage."
     from sdf_dino.jobs import job_list
     for stage, names in sorted(job_list().items()): typer.echo(f"{stage:16s} {' '.join(names)}")
 
+# %% ../nbs/90_cli.ipynb #891a4c18
 @app.command()
 def runs(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,
@@ -69,14 +76,17 @@ def runs(
     "List the run directories with their headline numbers."
     from sdf_dino.jobs import finished_runs
     for row in finished_runs():
-        rest = {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items() if k not in ("notebook", "run", "done")}
+        rest = {k: round(v, 4) if isinstance(v, float) else v
+                for k, v in row.items() if k not in ("notebook", "run", "done")}
         typer.echo(json.dumps(row) if as_json else
-                   f"{row['notebook']:16s} {row['run']:20s} {'done' if row['done'] else 'open'}  " + "  ".join(f"{k}={v}" for k, v in rest.items()))
+                   f"{row['notebook']:16s} {row['run']:20s} {'done' if row['done'] else 'open'}  "
+                   + "  ".join(f"{k}={v}" for k, v in rest.items()))
 
-# %% ../nbs/90_cli.ipynb #829fe5aa
+# %% ../nbs/90_cli.ipynb #e1410bce
 @app.command()
 def prepare(
-    sources: Annotated[list[str], typer.Argument(help="Folders, ShapeNet folders, lists, Parquet selections or mesh files")],
+    sources: Annotated[list[str], typer.Argument(
+        help="Folders, ShapeNet folders, lists, Parquet selections or mesh files")],
     out: Annotated[Path, typer.Option(help="Folder of the set, such as data/sdf/chairs")],
     n_points: Annotated[int, typer.Option(help="Points with a signed distance per shape")] = 16384,
     n_surface: Annotated[int, typer.Option(help="Surface points with normals per shape")] = 4096,
@@ -93,26 +103,30 @@ def prepare(
 ):
     "Convert meshes to a set of SDF samples; a killed call goes on. Exit code 3: some failed, 4: none accepted."
     from sdf_dino.prepare import prepare_command
-    raise typer.Exit(prepare_command(sources, out, n_points, n_surface, backend, seed, seconds, memory, max_faces, max_ambiguous,
-                                     workers, scheduler, retry, prune, typer.echo))
+    raise typer.Exit(prepare_command(sources, out, n_points, n_surface, backend, seed, seconds, memory, max_faces,
+                                     max_ambiguous, workers, scheduler, retry, prune, typer.echo))
 
+# %% ../nbs/90_cli.ipynb #6b68ce12
 @app.command()
 def segment(
     mesh: Annotated[Path, typer.Argument(help="A mesh file")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Coloured parts: *.glb or *.ply")],
     parts: Annotated[str, typer.Option(help="A number, auto or prototypes")] = "auto",
-    weights: Annotated[str, typer.Option(help="Name of weights in the package, or a folder with backbone and head")] = "probe9",
+    weights: Annotated[str, typer.Option(
+        help="Name of weights in the package, or a folder with backbone and head")] = "probe9",
     seed: Annotated[int, typer.Option(help="Seed of samples and clusters")] = 0,
     force: Annotated[bool, typer.Option(help="Overwrite the output")] = False,
 ):
     "Find the parts of a mesh."
     from sdf_dino.core import ParameterError
     if out.exists() and not force: raise ParameterError(out, "exists already", "Choose another name, or pass --force")
-    if out.suffix.lower() not in (".glb", ".ply"): raise ParameterError(out, "has no format that keeps part colours", "Name it *.glb or *.ply")
+    if out.suffix.lower() not in (".glb", ".ply"):
+        raise ParameterError(out, "has no format that keeps part colours", "Name it *.glb or *.ply")
     from sdf_dino.segment import segment as find_parts
     found = find_parts(mesh, parts, weights, seed=seed)
     found.export(out)
-    typer.echo(f"{out}: {found.n_parts} parts of {len(found.labels)} faces, surface error {found.info['fit']['surface_error']:.4f}, "
+    typer.echo(f"{out}: {found.n_parts} parts of {len(found.labels)} faces, "
+               f"surface error {found.info['fit']['surface_error']:.4f}, "
                + ", ".join(f"{k} {v:.1f} s" for k, v in found.info["stages"].items()))
 
 # %% ../nbs/90_cli.ipynb #1391389e
