@@ -47,7 +47,8 @@ def schedules(
 )->dict:                 # lr, teacher_temp, momentum
     "The scheduled values of one step"
     warm, done = max(1, c.steps // 20), step / max(1, c.steps - 1)
-    lr = c.lr * ((step + 1) / warm if step < warm else .5 * (1 + math.cos(math.pi * (step - warm) / max(1, c.steps - warm))))
+    lr = c.lr * ((step + 1) / warm if step < warm
+                 else .5 * (1 + math.cos(math.pi * (step - warm) / max(1, c.steps - warm))))
     temp = c.teacher_temp + (c.teacher_temp_end - c.teacher_temp) * min(1., 3 * done)
     return {"lr": lr, "teacher_temp": temp, "momentum": 1 - (1 - c.momentum) * .5 * (1 + math.cos(math.pi * done))}
 
@@ -68,7 +69,7 @@ _entropy = lambda p: -(p * p.clamp_min(1e-12).log()).sum(-1)
 def monitor(
     answers:torch.Tensor,    # What the teacher taught, probabilities (B, P, K)
     features:torch.Tensor,   # Teacher features, (B, P, 64)
-)->dict:                     # entropy, mean_entropy, used, used_per_shape (effective numbers of prototypes), spread (1 is isotropic)
+)->dict:   # entropy, mean_entropy, used, used_per_shape (effective numbers of prototypes), spread (1 is isotropic)
     "The numbers that show a collapse"
     k = answers.shape[-1]
     each = torch.stack([torch.bincount(a, minlength=k) / len(a) for a in answers.argmax(-1)])
@@ -85,7 +86,8 @@ def collapse_verdict(
     "Judge a head by its teacher's answers"
     if m["used"] < 1.5: return "collapsed to one prototype: raise the teacher temperature or use more shapes a batch"
     if m["entropy"] > .95 * math.log(k): return "collapsed to uniform: lower the teacher temperature"
-    if m["used_per_shape"] < 1.2: return "collapsed to one prototype a shape: use more prototypes or relations between points"
+    if m["used_per_shape"] < 1.2:
+        return "collapsed to one prototype a shape: use more prototypes or relations between points"
     if m["spread"] < .1: return "features collapsed to a point: lower the learning rate"
     return "healthy"
 
@@ -95,6 +97,7 @@ def _groups(module, decay):
     parts = [[p for p in module.parameters() if (p.ndim > 1) == matrix] for matrix in (True, False)]
     return [{"params": parts[0], "weight_decay": decay}, {"params": parts[1], "weight_decay": 0.}]
 
+# %% ../nbs/40_dino.ipynb #ee33aac1
 class DINOTrainer:
     "Student, teacher, loss and optimiser of one training"
     def __init__(self,
@@ -109,7 +112,9 @@ class DINOTrainer:
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
         self.loss = DINOLoss(head.prototypes, config.student_temp, sinkhorn=config.sinkhorn)
         for module in (self.student, self.teacher, self.loss): module.to(views.device)
-        if config.affinity and views.seen is None: raise ParameterError("affinity", f"is {config.affinity}, but the views have no relations", "Give the folder of 33_relations, or 0")
+        if config.affinity and views.seen is None:
+            raise ParameterError("affinity", f"is {config.affinity}, but the views have no relations",
+                                 "Give the folder of 33_relations, or 0")
         self.optim = torch.optim.AdamW(_groups(self.student, self.c.weight_decay), lr=self.c.lr)
 
     def one_step(self)->dict:  # Loss, schedules and the monitor's numbers
@@ -118,7 +123,8 @@ class DINOTrainer:
         for group in self.optim.param_groups: group["lr"] = now["lr"]
         with torch.no_grad(): taught = [self.teacher(v) for v, _ in batch.views[:batch.n_global]]
         learned = [self.student(v) for v, _ in batch.views]
-        loss, answers, _ = self.loss([(l, i) for (_, l), (_, i) in zip(learned, batch.views)], [l for _, l in taught], now["teacher_temp"])
+        loss, answers, _ = self.loss([(l, i) for (_, l), (_, i) in zip(learned, batch.views)], [l for _, l in taught],
+                                     now["teacher_temp"])
         loss = c.dino * loss
         if c.affinity: loss = loss + c.affinity * affinity_loss(learned[1][0].unflatten(0, batch.shape), batch.seen)
         self.optim.zero_grad(set_to_none=True)
@@ -128,7 +134,8 @@ class DINOTrainer:
             for p in self.student.prototypes.parameters(): p.grad = None
         self.optim.step()
         ema_update(self.teacher, self.student, now["momentum"])
-        self.log.append({"loss": loss.item(), **monitor(answers.unflatten(0, batch.shape), taught[0][0].unflatten(0, batch.shape))})
+        self.log.append({"loss": loss.item(),
+                         **monitor(answers.unflatten(0, batch.shape), taught[0][0].unflatten(0, batch.shape))})
         self.step += 1
         return self.log[-1]
 
@@ -139,7 +146,10 @@ def _state(t):
     ordered = [p for g in t.optim.param_groups for p in g["params"]]
     return named | {f"adam.{i}.{k}": v for i, p in enumerate(ordered) for k, v in t.optim.state.get(p, {}).items()}
 
-def _key(t): return {"config": asdict(t.c), "views": asdict(t.views.c), "head": {**asdict(t.student.config), "widths": list(t.student.config.widths)}, "backbone": t.views.backbone.hash, "data": t.views.digest}
+def _key(t):
+    return {"config": asdict(t.c), "views": asdict(t.views.c),
+            "head": {**asdict(t.student.config), "widths": list(t.student.config.widths)},
+            "backbone": t.views.backbone.hash, "data": t.views.digest}
 
 def save_training(
     t:DINOTrainer,   # A training
@@ -155,9 +165,12 @@ def load_training(
 ):
     "Go on from a saved state; `MismatchError` when it belongs to other settings"
     tensors, meta = load_tensors(path)
-    if meta["key"] != _key(t): raise MismatchError(path, "belongs to another training (settings, cache or relations differ)", "Delete it to start anew, or use another folder")
+    if meta["key"] != _key(t):
+        raise MismatchError(path, "belongs to another training (settings, cache or relations differ)",
+                            "Delete it to start anew, or use another folder")
     tensors = {k: torch.from_numpy(np.array(v)).to(t.views.device) for k, v in tensors.items()}
-    for who in ("student", "teacher", "loss"): getattr(t, who).load_state_dict({k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(who + ".")})
+    for who in ("student", "teacher", "loss"):
+        getattr(t, who).load_state_dict({k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(who + ".")})
     for i, p in enumerate(p for g in t.optim.param_groups for p in g["params"]):
         state = {k.split(".")[2]: v for k, v in tensors.items() if k.startswith(f"adam.{i}.")}
         if state: t.optim.state[p] = state
@@ -181,5 +194,6 @@ def train_head(
         if t.step % 20 == 0: bar.set_postfix_str(f"loss {m['loss']:.3f} prototypes {m['used']:.1f}", refresh=False)
         if t.step % save_every == 0 or t.step == t.c.steps: save_training(t, folder/"state.safetensors")
     bar.close()
-    save_head(t.teacher, folder, views.backbone.hash, {"config": asdict(t.c), "views": asdict(views.c), "monitor": t.log[-1]})
+    save_head(t.teacher, folder, views.backbone.hash,
+              {"config": asdict(t.c), "views": asdict(views.c), "monitor": t.log[-1]})
     return t.teacher.cpu().eval(), t.log
