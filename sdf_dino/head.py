@@ -35,7 +35,8 @@ class ProjectionHead(nn.Module):
         super().__init__()
         self.config = config
         dims = [config.inputs, *config.widths]
-        self.mlp = nn.Sequential(*[m for a, b in zip(dims, dims[1:]) for m in (nn.Linear(a, b), nn.GELU(), nn.LayerNorm(b))],
+        self.mlp = nn.Sequential(*[m for a, b in zip(dims, dims[1:])
+                                   for m in (nn.Linear(a, b), nn.GELU(), nn.LayerNorm(b))],
                                  nn.Linear(dims[-1], config.features))
         self.prototypes = nn.Linear(config.features, config.prototypes, bias=not config.unit)
         self.register_buffer("mean", torch.zeros(config.inputs))
@@ -57,7 +58,7 @@ def sinkhorn_knopp(
     rounds:int=3,          # Rounds of scaling
 )->torch.Tensor:           # (P, K), rows sum to 1, columns nearly to P / K
     "Soft assignments that use all prototypes equally"
-    q = ((logits.float() - logits.float().max(1, keepdim=True).values) / temp).exp()     # a row's own scale cancels below
+    q = ((logits.float() - logits.float().max(1, keepdim=True).values) / temp).exp()   # a row's scale cancels below
     for _ in range(rounds):
         q = q / q.sum(0, keepdim=True).clamp_min(1e-12)
         q = q / q.sum(1, keepdim=True).clamp_min(1e-12)
@@ -121,7 +122,8 @@ def save_head(
     folder = Path(folder)
     (folder/"config.json").unlink(missing_ok=True)
     digest = save_tensors(folder/"head.safetensors", head.state_dict())
-    write_json(folder/"config.json", {"head": asdict(head.config), "backbone": backbone, "digest": digest, "info": info or {}})
+    write_json(folder/"config.json",
+               {"head": asdict(head.config), "backbone": backbone, "digest": digest, "info": info or {}})
 
 # %% ../nbs/35_head.ipynb #ff87fe8c
 def load_head(
@@ -131,9 +133,12 @@ def load_head(
     "Read and verify a head; `MismatchError` when it belongs to another backbone"
     folder, config = Path(folder), read_json(Path(folder)/"config.json")
     if backbone is not None and config["backbone"] != backbone:
-        raise MismatchError(folder, f"belongs to backbone {config['backbone']}, not to {backbone}", "Train a head on this backbone")
+        raise MismatchError(folder, f"belongs to backbone {config['backbone']}, not to {backbone}",
+                            "Train a head on this backbone")
     tensors, _ = load_tensors(folder/"head.safetensors")
-    if read_meta(folder/"head.safetensors")["sha256"] != config["digest"]: raise CheckpointError(folder/"head.safetensors", "is not the file that config.json names", "Copy the head again, whole")
+    if read_meta(folder/"head.safetensors")["sha256"] != config["digest"]:
+        raise CheckpointError(folder/"head.safetensors", "is not the file that config.json names",
+                              "Copy the head again, whole")
     head = ProjectionHead(HeadConfig(**{**config["head"], "widths": tuple(config["head"]["widths"])}))
     head.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
     return head.eval().requires_grad_(False)
