@@ -42,7 +42,8 @@ class Target:
     @property
     def winding(self)->Winding:
         "Its winding number, of the mended mesh while nothing was united"
-        return self.cached("winding", lambda: Winding(self.vertices, self.faces)) if self.united else self.mended.winding
+        if not self.united: return self.mended.winding
+        return self.cached("winding", lambda: Winding(self.vertices, self.faces))
 
     @property
     def state(self)->str:

@@ -104,7 +104,7 @@ def _edges(faces):
     "For each undirected edge: faces on it, and how many more run one way than the other"
     a, b = faces.ravel(), faces[:, [1, 2, 0]].ravel()
     edge = np.minimum(a, b)*(int(faces.max()) + 1) + np.maximum(a, b)
-    key = np.sort(edge << 1 | (a < b))  # the direction rides in the last bit: plain sorting is many times faster than argsort
+    key = np.sort(edge << 1 | (a < b))  # direction in the last bit: sorting is much faster than argsort
     start = np.flatnonzero(np.r_[True, np.diff(key >> 1) != 0])
     count = np.diff(np.r_[start, len(key)])
     return count, 2*np.add.reduceat(key & 1, start) - count
