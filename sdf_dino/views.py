@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import torch
+from fastcore.basics import patch
 
 from .activations import ActivationCache
 from .core import MismatchError, content_hash, progress
@@ -24,7 +25,7 @@ class ViewConfig:
     shapes:int = 32              # Shapes a batch
     points:int = 2048            # Points of a global view
     local:int = 512              # Points of the local view; 0 leaves it out
-    latent_noise:float = .02     # View 2: noise on the latent code, relative to the spread of the codes; 0 leaves it out
+    latent_noise:float = .02     # View 2: noise on the latent code, relative to the spread of codes; 0 leaves it out
     feature_noise:float = .01    # Noise on the standardised activations of every view but the first
     rotate:bool = False          # View 4, literally: the same field asked at rotated points
     seed:int = 0                 # Seed of batches and noise
@@ -41,7 +42,7 @@ def random_rotation(
 # %% ../nbs/34_views.ipynb #03a6cfb5
 class Batch(NamedTuple):
     "Views of B shapes at P points each, flattened shape by shape"
-    views:list               # (activations (B·P_v, D), for each the index (B·P_v,) of the point whose teacher answer it learns)
+    views:list               # (activations (B·P_v, D), index (B·P_v,) of the point whose teacher answer each learns)
     n_global:int             # How many of the first views cover all points; the teacher sees these
     shape:tuple              # (B, P)
     seen:torch.Tensor=None   # Who sees whom, (B, P, P) float; None without relations
@@ -55,16 +56,21 @@ class Views:
         config:ViewConfig,        # Which views
         relations=None,           # Folder of 33_relations; None draws the design's views
     ):
-        if cache.backbone != backbone.hash: raise MismatchError(cache.folder, f"was made by backbone {cache.backbone}", f"Use that, not {backbone.hash}")
+        if cache.backbone != backbone.hash:
+            raise MismatchError(cache.folder, f"was made by backbone {cache.backbone}",
+                                f"Use that, not {backbone.hash}")
         self.backbone, self.c, self.names = backbone, config, cache.names
         read = [cache.read(n) for n in progress(cache.names, desc="cache")]
-        self.device, gather = backbone.device, lambda arrays: torch.stack([torch.as_tensor(a) for a in arrays]).to(backbone.device)
+        self.device = backbone.device
+        gather = lambda arrays: torch.stack([torch.as_tensor(a) for a in arrays]).to(self.device)
         half = len(read[0]["points"]) // 2
         self.points, self.acts = (gather(e[k][:half] for e in read) for k in ("points", "acts"))
         self.codes = gather(backbone.latents[n] for n in cache.names)
         self.seen = None if relations is None else gather(read_relations(cache, relations, n) for n in cache.names)
         if self.seen is not None and self.seen.shape[1] > half:
-            raise MismatchError(relations, f"covers {self.seen.shape[1]} points, the training half of the cache has {half}", "Relate fewer points, or cache more")
+            raise MismatchError(relations,
+                                f"covers {self.seen.shape[1]} points, the training half of the cache has {half}",
+                                "Relate fewer points, or cache more")
         self.digest = content_hash({} if self.seen is None else {"seen": self.seen.cpu().numpy()}, cache.index)
         self.spread = self.codes.std() if len(self.codes) > 1 else self.codes.abs().mean()
 
@@ -75,39 +81,9 @@ class Views:
         "Fresh activations"
         with torch.no_grad(): return torch.cat(self.backbone.decoder(points, codes, store_activations=True)[1], -1)
 
-    def _pick(self, g):
-        "Shapes, points and who sees whom: a slice of the cache is a random subset; relations know its first points only"
-        which = torch.randperm(len(self.names), generator=g)[: self.c.shapes]
-        if self.seen is None:
-            room = self.points.shape[1] - min(self.c.points, self.points.shape[1])
-            cut = torch.randint(room + 1, (1,), generator=g).item()
-            return which, torch.arange(cut, self.points.shape[1] - room + cut), None
-        at = torch.randperm(self.seen.shape[1], generator=g)[: self.c.points]
-        return which, at, self.seen[which][:, at][:, :, at].float()
-
-    def draw(self,
-        step:int,   # Number of the step; the batch follows from it and the seed
-    )->Batch:
-        "One batch of views over the same points; randomness is drawn on the CPU, so every device sees the same"
-        c, g = self.c, torch.Generator().manual_seed(self.c.seed * 1_000_003 + step)
-        which, at, seen = self._pick(g)
-        points, clean, codes = self.points[which][:, at], self.acts[which][:, at].float(), self.codes[which]
-        b, p = points.shape[:2]
-        normal = lambda like: torch.randn(like.shape, generator=g).to(self.device)
-        noisy = lambda x: x + c.feature_noise * self.scale * normal(x)
-        partner = torch.arange(p).expand(b, p) if seen is None else torch.multinomial(seen.flatten(0, 1).cpu(), 1, generator=g).view(b, p)
-        partner = (partner + p * torch.arange(b)[:, None]).to(self.device)
-        shaken = codes + c.latent_noise * self.spread * normal(codes)
-        views = [(clean, partner), (noisy(self.at(points, shaken) if c.latent_noise else clean), partner)]
-        if c.local:
-            few = torch.stack([torch.randperm(p, generator=g)[: min(c.local, p)] for _ in range(b)]).to(self.device)
-            views.append((noisy(clean.gather(1, few[..., None].expand(-1, -1, clean.shape[-1]))), partner.gather(1, few)))
-        if c.rotate: views.append((self.at(points @ random_rotation(g).to(self.device), codes), partner))
-        return Batch([(x.flatten(0, 1), i.flatten()) for x, i in views], 2, (b, p), seen)
-
     @cached_property
     def scale(self)->torch.Tensor:  # (D,)
-        "Standard deviation of each activation over the cache; near-silent units count as a twentieth of the loudest, lest noise be blown up"
+        "Standard deviation of each activation; a near-silent unit counts as a twentieth of the loudest"
         s = self.acts[:, ::8].float().flatten(0, 1).std(0)
         return s.clamp_min(.05 * s.max())
 
@@ -115,3 +91,40 @@ class Views:
     def mean(self)->torch.Tensor:  # (D,)
         "Mean of each activation over the cache"
         return self.acts[:, ::8].float().flatten(0, 1).mean(0)
+
+# %% ../nbs/34_views.ipynb #a96569b2
+@patch
+def _pick(self:Views, g):
+    "Shapes, points and who sees whom of one step"
+    which = torch.randperm(len(self.names), generator=g)[: self.c.shapes]
+    if self.seen is None:
+        room = self.points.shape[1] - min(self.c.points, self.points.shape[1])
+        cut = torch.randint(room + 1, (1,), generator=g).item()
+        return which, torch.arange(cut, self.points.shape[1] - room + cut), None
+    at = torch.randperm(self.seen.shape[1], generator=g)[: self.c.points]
+    return which, at, self.seen[which][:, at][:, :, at].float()
+
+# %% ../nbs/34_views.ipynb #76c94312
+@patch
+def draw(
+    self:Views,
+    step:int,   # Number of the step; the batch follows from it and the seed
+)->Batch:
+    "One batch of views over the same points"
+    c, g = self.c, torch.Generator().manual_seed(self.c.seed * 1_000_003 + step)
+    which, at, seen = self._pick(g)
+    points, clean, codes = self.points[which][:, at], self.acts[which][:, at].float(), self.codes[which]
+    b, p = points.shape[:2]
+    normal = lambda like: torch.randn(like.shape, generator=g).to(self.device)
+    noisy = lambda x: x + c.feature_noise * self.scale * normal(x)
+    partner = (torch.arange(p).expand(b, p) if seen is None else
+               torch.multinomial(seen.flatten(0, 1).cpu(), 1, generator=g).view(b, p))
+    partner = (partner + p * torch.arange(b)[:, None]).to(self.device)
+    shaken = codes + c.latent_noise * self.spread * normal(codes)
+    views = [(clean, partner), (noisy(self.at(points, shaken) if c.latent_noise else clean), partner)]
+    if c.local:
+        few = torch.stack([torch.randperm(p, generator=g)[: min(c.local, p)] for _ in range(b)]).to(self.device)
+        views.append((noisy(clean.gather(1, few[..., None].expand(-1, -1, clean.shape[-1]))),
+                      partner.gather(1, few)))
+    if c.rotate: views.append((self.at(points @ random_rotation(g).to(self.device), codes), partner))
+    return Batch([(x.flatten(0, 1), i.flatten()) for x, i in views], 2, (b, p), seen)
