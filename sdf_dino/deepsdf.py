@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np, torch
 from torch import nn
 
-from .core import (CheckpointError, InputError, MismatchError, ParameterError, SdfDinoError, content_hash, load_tensors,
+from .core import (CheckpointError, InputError, MismatchError, ParameterError, SdfDinoError,
+                           content_hash, load_tensors,
                            progress, save_tensors)
 from .decoder import Backbone, DecoderConfig, DeepSDF, extract_surface, query
 from .sdf import SDFSamples
@@ -43,12 +44,15 @@ def load_dataset(
     stack = lambda key: torch.from_numpy(np.stack([getattr(s, key)[:n] for s in shapes])).float().to(device)
     points, sdf = stack("points"), stack("sdf")
     names = [s.meta["name"] for s in shapes]
-    if len(set(names)) < len(names): raise InputError("training set", "has two shapes of one name", "Names are keys: rename one")
-    return Dataset(names, points, sdf, content_hash({"points": points.cpu().numpy(), "sdf": sdf.cpu().numpy()}, {"names": names}))
+    if len(set(names)) < len(names):
+        raise InputError("training set", "has two shapes of one name", "Names are keys: rename one")
+    return Dataset(names, points, sdf,
+                   content_hash({"points": points.cpu().numpy(), "sdf": sdf.cpu().numpy()}, {"names": names}))
 
 # %% ../nbs/20_deepsdf.ipynb #795bda26
 @lru_cache(maxsize=2)
-def _order(n, seed, epoch, salt): return torch.randperm(n, generator=torch.Generator().manual_seed((seed * 1_000_003 + epoch) * 2 + salt))
+def _order(n, seed, epoch, salt):
+    return torch.randperm(n, generator=torch.Generator().manual_seed((seed * 1_000_003 + epoch) * 2 + salt))
 
 def batch_at(
     step:int,        # Number of the step, from 0
@@ -89,7 +93,9 @@ def autocast_dtype(
     "The type of matrix products"
     if precision == "auto":
         cpu = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-        fast = {"cpu": cpu, "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False)}.get(device.type, lambda: False)()
+        fast = {"cpu": cpu,
+                "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False)}.get(
+                    device.type, lambda: False)()
         return torch.bfloat16 if fast else None
     try: return {"float32": None, "bfloat16": torch.bfloat16}[precision]
     except KeyError: raise ParameterError("precision", f"is {precision!r}", "Use auto, float32 or bfloat16") from None
@@ -146,7 +152,8 @@ class Trainer:
         self.step += 1
         if (self.step % 50 == 0 or self.step == c.steps) and not torch.isfinite(self.history[-1]):
             bad = [d.names[i] for i in s[~torch.isfinite(per_shape)].tolist()]
-            raise SdfDinoError(", ".join(bad) or "weights", f"the loss is not finite at step {self.step}", "Lower lr, or check these samples")
+            raise SdfDinoError(", ".join(bad) or "weights", f"the loss is not finite at step {self.step}",
+                               "Lower lr, or check these samples")
 
 # %% ../nbs/20_deepsdf.ipynb #4d4f9cdf
 def _key(self): return {"decoder": asdict(self.decoder.config), "train": asdict(self.config), "data": self.data.digest}
@@ -170,7 +177,8 @@ def load_state(
     tensors, meta = load_tensors(path)
     if meta["key"] != _key(self):
         other = [k for k, v in _key(self).items() if meta["key"].get(k) != v]
-        raise MismatchError(path, f"belongs to another training (differs in: {', '.join(other)})", "Delete it to start anew, or use another folder")
+        raise MismatchError(path, f"belongs to another training (differs in: {', '.join(other)})",
+                            "Delete it to start anew, or use another folder")
     tensors = {k: torch.from_numpy(np.array(v)).to(self.device) for k, v in tensors.items()}
     with torch.no_grad():
         for n, p in self.params.items(): p.copy_(tensors[f"param.{n}"])
@@ -195,7 +203,8 @@ def train(
         if t.step % 50 == 0: bar.set_postfix_str(f"loss {t.history[-1]:.5f}", refresh=False)
         if t.step % config.save_every == 0 or t.step == config.steps: save_state(t, folder/"state.safetensors")
     bar.close()
-    info = {"train": asdict(config), "data": data.digest, "precision": str(t.dtype or torch.float32), "shapes": len(data.names)}
+    info = {"train": asdict(config), "data": data.digest, "precision": str(t.dtype or torch.float32),
+            "shapes": len(data.names)}
     codes = {n: z.detach().clone() for n, z in zip(data.names, t.codes)}
     return Backbone(t.decoder, codes, info).save(folder), torch.stack(t.history).cpu().numpy()
 
@@ -248,7 +257,8 @@ def nearest_code(
     "The training code whose field is closest to the samples"
     if not backbone.latents: raise CheckpointError("backbone", "has no latent codes", "Train it on at least one shape")
     p, target = samples.points[:points], np.clip(samples.sdf[:points], -clamp, clamp)
-    error = {n: np.abs(np.clip(query(backbone.decoder, p, z), -clamp, clamp) - target).mean() for n, z in backbone.latents.items()}
+    error = {n: np.abs(np.clip(query(backbone.decoder, p, z), -clamp, clamp) - target).mean()
+             for n, z in backbone.latents.items()}
     return min(error, key=error.get)
 
 # %% ../nbs/20_deepsdf.ipynb #fee63a56
@@ -265,7 +275,8 @@ def fit_shape(
     z, decoder = backbone.latents[start].clone().requires_grad_(True), copy.deepcopy(backbone.decoder)
     points, sdf = (torch.from_numpy(a).float().to(device) for a in (samples.points, samples.sdf))
     taken = 0
-    for steps, lr, params in ((config.steps, config.lr, [z]), (config.tune, config.tune_lr, [z, *decoder.parameters()])):
+    for steps, lr, params in ((config.steps, config.lr, [z]),
+                              (config.tune, config.tune_lr, [z, *decoder.parameters()])):
         for p in params: p.requires_grad_(True)
         optim = torch.optim.Adam(params, lr=lr)
         for step in progress(range(steps), desc="fit"):
@@ -278,4 +289,5 @@ def fit_shape(
             optim.step()
             taken += 1
     decoder, z = decoder.requires_grad_(False), z.detach()
-    return Fit(decoder, z, start, taken, time.time() - begun, taken < config.steps + config.tune, reconstruction(decoder, z, samples))
+    return Fit(decoder, z, start, taken, time.time() - begun, taken < config.steps + config.tune,
+               reconstruction(decoder, z, samples))
