@@ -16,20 +16,24 @@ import matplotlib as mpl, matplotlib.pyplot as plt, numpy as np
 from .core import atomic
 
 # %% ../nbs/01_plot.ipynb #8d1d2437
-_OKABE_ITO = np.array([[230,159,0], [86,180,233], [0,158,115], [213,94,0], [0,114,178], [204,121,167], [240,228,66], [110,110,110]], np.uint8)
+_OKABE_ITO = np.array([[230,159,0], [86,180,233], [0,158,115], [213,94,0], [0,114,178], [204,121,167], [240,228,66],
+                       [110,110,110]], np.uint8)
 
 def part_colors(
     labels,       # Integer labels, any shape; negative means none
 )->np.ndarray:    # uint8 RGB, labels' shape + (3,)
     "The colour of each label; the same label has the same colour in every picture"
     labels = np.asarray(labels, int)
-    extra = [colorsys.hsv_to_rgb(.08 + i * .381966, .55 + .3 * (i % 2), .9 - .2 * (i % 3) / 2) for i in range(max(0, labels.max(initial=0) - 7))]
-    table = np.vstack([_OKABE_ITO, (np.array(extra).reshape(-1, 3) * 255).astype(np.uint8), [[200, 200, 200]]]).astype(np.uint8)
+    extra = [colorsys.hsv_to_rgb(.08 + i * .381966, .55 + .3 * (i % 2), .9 - .2 * (i % 3) / 2)
+             for i in range(max(0, labels.max(initial=0) - 7))]
+    table = np.vstack([_OKABE_ITO, (np.array(extra).reshape(-1, 3) * 255).astype(np.uint8),
+                       [[200, 200, 200]]]).astype(np.uint8)
     return table[np.where(labels < 0, -1, labels)]
 
 # %% ../nbs/01_plot.ipynb #bf8e7e38
-_STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": .3, "grid.linewidth": .5,
-          "axes.axisbelow": True, "figure.dpi": 100, "savefig.bbox": "tight", "legend.frameon": False, "pdf.fonttype": 42,
+_STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": .3,
+          "grid.linewidth": .5, "axes.axisbelow": True, "figure.dpi": 100, "savefig.bbox": "tight",
+          "legend.frameon": False, "pdf.fonttype": 42,
           "axes.prop_cycle": mpl.cycler(color=_OKABE_ITO[[4, 3, 2, 0, 5, 1]] / 255.)}
 
 @contextmanager
@@ -68,6 +72,7 @@ def _picture(add, size, view, zoom):
     p.close()
     return image
 
+# %% ../nbs/01_plot.ipynb #7f9a7f66
 def render_mesh(
     mesh,                  # trimesh.Trimesh, or anything with `vertices` (V,3) and `faces` (F,3)
     labels=None,           # Part of each face, (F,); None draws it grey
@@ -84,6 +89,7 @@ def render_mesh(
         p.add_mesh(poly, scalars="part", rgb=True, smooth_shading=False, ambient=.35, diffuse=.7)
     return _picture(add, size, view, zoom)
 
+# %% ../nbs/01_plot.ipynb #75d5a492
 def render_points(
     points,                # Surface points, (N,3)
     labels=None,           # Part of each point, (N,); None draws them grey
@@ -97,7 +103,8 @@ def render_points(
     def add(p, pv):
         cloud = pv.PolyData(np.asarray(points, float))
         cloud["part"] = colors
-        p.add_mesh(cloud, scalars="part", rgb=True, render_points_as_spheres=True, point_size=dot, ambient=.35, diffuse=.7)
+        p.add_mesh(cloud, scalars="part", rgb=True, render_points_as_spheres=True, point_size=dot,
+                   ambient=.35, diffuse=.7)
     return _picture(add, size, view, zoom)
 
 # %% ../nbs/01_plot.ipynb #04c53e6b
@@ -110,7 +117,8 @@ def image_grid(
 )->mpl.figure.Figure:
     "Pictures in rows and columns with names"
     n, m = len(rows), max(len(r) for r in rows)
-    fig, axes = plt.subplots(n, m, figsize=(side * m, (side + (.18 if notes else 0)) * n), squeeze=False, gridspec_kw=dict(wspace=.02, hspace=.16 if notes else .02))
+    fig, axes = plt.subplots(n, m, figsize=(side * m, (side + (.18 if notes else 0)) * n), squeeze=False,
+                             gridspec_kw=dict(wspace=.02, hspace=.16 if notes else .02))
     for ax in axes.flat: ax.set(xticks=[], yticks=[], frame_on=False); ax.grid(False)
     for i, row in enumerate(rows):
         for j, im in enumerate(row):
@@ -160,5 +168,6 @@ def view_mesh(
     packed = np.repeat(rgb[:, 0] << 16 | rgb[:, 1] << 8 | rgb[:, 2], 3).astype(np.uint32)
     corners = np.asarray(mesh.vertices, np.float32)[faces].reshape(-1, 3)
     plot = k3d.plot(grid_visible=False, camera_auto_fit=True)
-    plot += k3d.mesh(corners, np.arange(len(corners), dtype=np.uint32).reshape(-1, 3), colors=packed, flat_shading=True, side="double")
+    plot += k3d.mesh(corners, np.arange(len(corners), dtype=np.uint32).reshape(-1, 3), colors=packed, flat_shading=True,
+                     side="double")
     return plot
