@@ -71,7 +71,8 @@ class Backbone:
         info:dict=None,       # How it was trained, JSON-able
         hash:str="",          # Digest of the decoder's weights, 16 hex digits; filled by `save` and `load`
     ):
-        self.decoder, self.latents, self.info, self.hash = decoder.eval().requires_grad_(False), dict(latents), info or {}, hash
+        self.decoder, self.latents, self.info, self.hash = (
+            decoder.eval().requires_grad_(False), dict(latents), info or {}, hash)
 
     @property
     def device(self)->torch.device: return self.decoder.out.weight.device
@@ -85,7 +86,8 @@ class Backbone:
         digests = {"model": save_tensors(folder/"model.safetensors", self.decoder.state_dict()),
                    "latents": save_tensors(folder/"latents.safetensors", self.latents)}
         self.hash = digests["model"][:16]
-        write_json(folder/"config.json", {"decoder": asdict(self.decoder.config), "digests": digests, "info": self.info})
+        write_json(folder/"config.json",
+                   {"decoder": asdict(self.decoder.config), "digests": digests, "info": self.info})
         return self
 
     @classmethod
@@ -100,7 +102,8 @@ class Backbone:
         parts = {k: load_tensors(folder/f"{k}.safetensors")[0] for k in ("model", "latents")}
         for k in parts:
             if read_meta(folder/f"{k}.safetensors")["sha256"] != config["digests"][k]:
-                raise CheckpointError(folder/f"{k}.safetensors", "is not the file that config.json names", "Train or copy the backbone again, whole")
+                raise CheckpointError(folder/f"{k}.safetensors", "is not the file that config.json names",
+                                      "Train or copy the backbone again, whole")
         decoder.load_state_dict({k: torch.from_numpy(v) for k, v in parts["model"].items()})
         latents = {k: torch.from_numpy(v).to(device) for k, v in parts["latents"].items()}
         return cls(decoder.to(device), latents, config["info"], config["digests"]["model"][:16])
@@ -116,9 +119,11 @@ def query(
     "Evaluate any number of points without gradients, in chunks, from numpy to numpy"
     points = torch.as_tensor(np.asarray(points, np.float32)).to(latent.device)
     with torch.no_grad():
-        parts = [decoder(p, latent, store_activations=True) if activations else (decoder(p, latent), []) for p in points.split(chunk)]
+        parts = [decoder(p, latent, store_activations=True) if activations else (decoder(p, latent), [])
+                 for p in points.split(chunk)]
     sdf = torch.cat([s for s, _ in parts]).float().cpu().numpy()
-    return (sdf, [torch.cat(layer).float().cpu().numpy() for layer in zip(*(a for _, a in parts))]) if activations else sdf
+    return (sdf, [torch.cat(layer).float().cpu().numpy() for layer in zip(*(a for _, a in parts))]
+            ) if activations else sdf
 
 # %% ../nbs/19_decoder.ipynb #39d383b3
 def extract_surface(
@@ -132,6 +137,7 @@ def extract_surface(
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
     sdf = query(decoder, grid, latent).reshape([resolution + 1] * 3)
     if sdf.min() > 0 or sdf.max() < 0:
-        raise InputError("field", f"has no surface: its values lie in [{sdf.min():.3f}, {sdf.max():.3f}]", "Train or fit longer")
+        raise InputError("field", f"has no surface: its values lie in [{sdf.min():.3f}, {sdf.max():.3f}]",
+                         "Train or fit longer")
     v, f, _, _ = marching_cubes(sdf, 0., spacing=[2 * half / resolution] * 3)
     return trimesh.Trimesh(v - half, f, process=False)
