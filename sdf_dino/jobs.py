@@ -13,7 +13,8 @@ from pathlib import Path
 import yaml
 from filelock import FileLock, Timeout
 
-from .core import (InputError, ParameterError, SdfDinoError, data_dir, fingerprint, make_room, portable, read_json,
+from .core import (InputError, ParameterError, SdfDinoError, data_dir, fingerprint, make_room,
+                           portable, read_json,
                            read_parameters, root, run_dir)
 
 # %% ../nbs/03_jobs.ipynb #53375878
@@ -41,12 +42,15 @@ def job_list()->dict:  # notebook → job → parameters
     "The contents of `nbs/jobs.yml`"
     path = root()/"nbs"/"jobs.yml"
     try: return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError: raise InputError(path, "does not exist", "Run inside a checkout of the project, or pass a notebook to papermill") from None
+    except FileNotFoundError:
+        raise InputError(path, "does not exist",
+                         "Run inside a checkout of the project, or pass a notebook to papermill") from None
     except yaml.YAMLError as e: raise InputError(path, f"is not YAML ({e})", "Mend the line it names") from None
 
 def _closest(word, words):
     near = difflib.get_close_matches(word, words, 1)
-    return f"Did you mean {near[0]}? There are: {', '.join(words)}" if near else f"There are: {', '.join(words) or 'none'}"
+    return (f"Did you mean {near[0]}? There are: {', '.join(words)}" if near else
+            f"There are: {', '.join(words) or 'none'}")
 
 def _typed(notebook, param, value):
     "A value from the command line or the list as the notebook declares it"
@@ -72,6 +76,7 @@ def full_name(
     if not full: raise ParameterError(notebook, "is no stage with jobs", _closest(notebook, list(job_list())))
     return full[0]
 
+# %% ../nbs/03_jobs.ipynb #e4db2bd1
 def find_job(
     notebook:str,        # Stage name, or its number, or what follows the number
     name:str,            # Job name
@@ -79,11 +84,13 @@ def find_job(
 )->Job:                  # With references resolved to run directories
     "A job with every name and type checked"
     jobs, overrides, notebook = job_list(), overrides or {}, full_name(notebook)
-    if name not in jobs[notebook]: raise ParameterError(f"{notebook}: {name}", "is no job", _closest(name, list(jobs[notebook])))
+    if name not in jobs[notebook]:
+        raise ParameterError(f"{notebook}: {name}", "is no job", _closest(name, list(jobs[notebook])))
     declared, needs = read_parameters(root()/"nbs"/f"{notebook}.ipynb"), []
     params = {k: p.default for k, p in declared.items()}
     for key, value in {**(jobs[notebook][name] or {}), **overrides.get(notebook, {})}.items():
-        if key not in declared: raise ParameterError(f"{notebook}: {key}", "is no parameter", _closest(key, list(declared)))
+        if key not in declared:
+            raise ParameterError(f"{notebook}: {key}", "is no parameter", _closest(key, list(declared)))
         def put(ref):
             needs.append(find_job(*ref[1].split("/"), overrides))
             return portable(needs[-1].path)
@@ -91,12 +98,14 @@ def find_job(
         params[key] = _typed(notebook, declared[key], value)
     return Job(notebook, name, params, tuple(needs))
 
+# %% ../nbs/03_jobs.ipynb #34262446
 def jobs_named(
     name:str,            # Job name, such as probe
     overrides:dict=None, # As in `find_job`
 )->list:                 # `Job`s in the order of the stages
     "The jobs of that name over all stages, and their variants: `probe` means `probe-design` too"
-    found = [find_job(nb, job, overrides) for nb, jobs in sorted(job_list().items()) for job in jobs if job.split("-")[0] == name]
+    found = [find_job(nb, job, overrides) for nb, jobs in sorted(job_list().items())
+             for job in jobs if job.split("-")[0] == name]
     every = sorted({job for jobs in job_list().values() for job in jobs})
     if not found: raise ParameterError(name, "is a job of no stage", _closest(name, every))
     return found
@@ -108,7 +117,8 @@ def _execute(job):
     os.environ["SDF_DINO_RUN"] = str(job.path)
     if os.path.exists(f"/proc/{os.getpid()}/fd/2"): os.environ["SDF_DINO_PROGRESS"] = f"/proc/{os.getpid()}/fd/2"
     try: papermill.execute_notebook(job.source, job.path/"notebook.ipynb", job.params, kernel_name="python3",
-                                    cwd=root()/"nbs", progress_bar={"desc": f"{job.notebook}/{job.name}", "leave": False})
+                                    cwd=root()/"nbs",
+                                    progress_bar={"desc": f"{job.notebook}/{job.name}", "leave": False})
     finally:
         for key in ("SDF_DINO_RUN", "SDF_DINO_PROGRESS"): os.environ.pop(key, None)
 
@@ -123,7 +133,8 @@ def launch(
     for need in job.needs:
         stale = (need.path/"metrics.json").exists()
         if not need.done: raise InputError(portable(need.path),
-            f"{job.notebook} reads it, but {'its code or inputs have changed since it ran' if stale else 'it is not finished'}",
+            f"{job.notebook} reads it, but "
+            f"{'its code or inputs have changed since it ran' if stale else 'it is not finished'}",
             f"Run `sdf_dino run {need.notebook} {need.name}` first, or `sdf_dino run all {job.name}`")
     if job.done and not force: return False
     job.path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,15 +145,18 @@ def launch(
             job.path.mkdir(exist_ok=True)
             _execute(job)
             pending = job.path/"metrics.pending"
-            if not pending.exists(): raise InputError(job.source, "ended without `run.finish`", "Close the notebook with it")
+            if not pending.exists():
+                raise InputError(job.source, "ended without `run.finish`", "Close the notebook with it")
             pending.replace(job.path/"metrics.json")
-    except Timeout: raise InputError(portable(job.path), "another launcher is at work on it", "Wait for it, or stop it") from None
+    except Timeout:
+        raise InputError(portable(job.path), "another launcher is at work on it", "Wait for it, or stop it") from None
     except PapermillExecutionError as e:
         raise SdfDinoError(portable(job.path/"notebook.ipynb"), f"{e.ename}: {e.evalue}",
                            "The executed notebook shows where; mend the cause and run again") from None
     except DeadKernelError:
         raise SdfDinoError(portable(job.path), "its kernel died, most often for want of memory",
-                           "Use fewer shapes or points, or more memory, and run again: it goes on from its last checkpoint") from None
+                           "Use fewer shapes or points, or more memory, and run again: "
+                           "it goes on from its last checkpoint") from None
     return True
 
 # %% ../nbs/03_jobs.ipynb #8b920d1b
@@ -165,5 +179,6 @@ def finished_runs()->list:  # [{notebook, run, done, seconds, …metrics that ar
     for env in sorted((data_dir()/"runs").glob("*/*/env.json"), key=lambda p: p.stat().st_mtime):
         path, row = env.parent, {"notebook": env.parent.parent.name, "run": env.parent.name}
         metrics = read_json(path/"metrics.json") if (path/"metrics.json").exists() else {}
-        rows.append({**row, "done": bool(metrics), **{k: v for k, v in metrics.items() if isinstance(v, (int, float, str))}})
+        rows.append({**row, "done": bool(metrics),
+                     **{k: v for k, v in metrics.items() if isinstance(v, (int, float, str))}})
     return rows
