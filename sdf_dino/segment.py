@@ -44,8 +44,10 @@ def choose_parts(
 )->tuple:              # (number of parts, {k: silhouette})
     "The number of clusters with the best silhouette, from two up"
     few = features[np.random.default_rng(seed).permutation(len(features))[:subset]]
-    found = {k: KMeans(k, n_init=3, random_state=seed).fit_predict(few) for k in range(2, min(most, len(np.unique(few, axis=0))) + 1)}
-    scores = {k: float(silhouette_score(few, labels)) for k, labels in found.items() if 1 < len(np.unique(labels)) < len(few)}
+    found = {k: KMeans(k, n_init=3, random_state=seed).fit_predict(few)
+             for k in range(2, min(most, len(np.unique(few, axis=0))) + 1)}
+    scores = {k: float(silhouette_score(few, labels))
+              for k, labels in found.items() if 1 < len(np.unique(labels)) < len(few)}
     return max(scores, key=scores.get, default=1), scores
 
 # %% ../nbs/41_segment.ipynb #43efded3
@@ -85,7 +87,8 @@ class Segmentation:
         "Write the coloured mesh"
         path, colors = Path(path), part_colors(self.labels)
         if path.suffix.lower() == ".ply":
-            copy = trimesh.Trimesh(self.mesh.vertices, self.mesh.faces, face_colors=np.c_[colors, np.full(len(colors), 255)], process=False)
+            copy = trimesh.Trimesh(self.mesh.vertices, self.mesh.faces,
+                                   face_colors=np.c_[colors, np.full(len(colors), 255)], process=False)
             data = copy.export(file_type="ply")
         elif path.suffix.lower() == ".glb": data = self.scene().export(file_type="glb")
         else: raise ParameterError(path, "has no format that keeps part colours", "Name it *.ply or *.glb")
@@ -98,7 +101,8 @@ class Segmentation:
         for part in np.unique(self.labels):
             piece = self.mesh.submesh([np.flatnonzero(self.labels == part)], append=True, repair=False)
             color = [*part_colors(int(part)).tolist(), 255]
-            material = trimesh.visual.material.PBRMaterial(name=f"part_{part}", baseColorFactor=color, metallicFactor=0., roughnessFactor=.8, doubleSided=True)
+            material = trimesh.visual.material.PBRMaterial(name=f"part_{part}", baseColorFactor=color,
+                                                           metallicFactor=0., roughnessFactor=.8, doubleSided=True)
             piece.visual = trimesh.visual.TextureVisuals(material=material)
             out.add_geometry(piece, node_name=f"part_{part}", geom_name=f"part_{part}")
         return out
@@ -107,7 +111,8 @@ class Segmentation:
         folder,   # Target folder
     ):
         "Labels, features, logits and the record of how they were made"
-        save_tensors(Path(folder)/"segmentation.safetensors", {"labels": self.labels, "features": self.features, "logits": self.logits})
+        save_tensors(Path(folder)/"segmentation.safetensors",
+                     {"labels": self.labels, "features": self.features, "logits": self.logits})
         write_json(Path(folder)/"segmentation.json", {"parts": self.n_parts, "faces": len(self.labels), **self.info})
 
 # %% ../nbs/41_segment.ipynb #e4949cb5
@@ -150,7 +155,7 @@ def segment(
     parts="auto",                                     # Number of parts, `auto` or `prototypes`
     weights="probe9",                                 # Name or folder of weights, or a pair (Backbone, ProjectionHead)
     fit:FitConfig=FitConfig(steps=100, tune=300),     # Budget of the fit
-    adapt:int=100,                                    # Label-free steps of the head on this shape's lines of sight; 0 for none
+    adapt:int=100,                                    # Label-free steps of the head on the shape's lines of sight
     sampler:Sampler=Sampler(20_000, 4096),            # Samples that the fit and the clusters see
     backend:str="auto",                               # Distance back end
     seed:int=0,                                       # Seed of samples and clusters
@@ -171,11 +176,14 @@ def segment(
     lap("fit")
     own = adapted(fitted, head, samples.surface[:384], adapt, seed) if adapt else head
     lap("adapt")
-    def look(points):       # adaptation moves the features away from the shared prototypes: logits stay the shared head's
-        return part_features(fitted.decoder, fitted.latent, own, points)[0], part_features(fitted.decoder, fitted.latent, head, points)[1]
+    def look(points):   # adaptation moves the features away from the shared prototypes: logits stay the shared head's
+        return (part_features(fitted.decoder, fitted.latent, own, points)[0],
+                part_features(fitted.decoder, fitted.latent, head, points)[1])
     label = label_points(*look(samples.surface), parts, seed)
     features, logits = look(inside.triangles_center)
     labels = np.unique(label(features, logits), return_inverse=True)[1]
     lap("parts")
-    info = {"stages": stages, "fit": {"start": fitted.start, "steps": fitted.steps, "cut": fitted.cut, **fitted.quality}, "asked": str(parts), "backbone": backbone.hash, "seed": seed}
+    info = {"stages": stages,
+            "fit": {"start": fitted.start, "steps": fitted.steps, "cut": fitted.cut, **fitted.quality},
+            "asked": str(parts), "backbone": backbone.hash, "seed": seed}
     return Segmentation(mesh, labels, features, logits, info)
