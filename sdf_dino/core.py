@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; spinning threads starve each other on shared cores
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; spinning threads starve shared cores
 import numpy as np, torch, yaml
 from safetensors.numpy import save as _to_bytes
 from safetensors import safe_open
@@ -57,7 +57,8 @@ def resolve(
     tried = [Path(path).expanduser()] if Path(path).is_absolute() else [Path(path).expanduser(), root()/path]
     for p in tried:
         if p.exists(): return p.resolve()
-    raise InputError(path, "does not exist", f"Looked at {' and '.join(str(p.absolute()) for p in tried)}; check the spelling")
+    raise InputError(path, "does not exist",
+                     f"Looked at {' and '.join(str(p.absolute()) for p in tried)}; check the spelling")
 
 def portable(
     path,  # An absolute path
@@ -95,7 +96,8 @@ def read_json(
     "The contents of a JSON file; `CheckpointError` when it is missing or torn"
     try: return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError: raise CheckpointError(path, "is missing", "Run the stage that writes it") from None
-    except ValueError as e: raise CheckpointError(path, f"is not JSON ({e})", "Delete it and run the stage again") from None
+    except ValueError as e:
+        raise CheckpointError(path, f"is not JSON ({e})", "Delete it and run the stage again") from None
 
 # %% ../nbs/00_core.ipynb #800a01a0
 def file_hash(
@@ -122,7 +124,8 @@ def save_tensors(
     meta:dict=None,    # JSON-able metadata
 )->str:                # The content hash
     "Arrays and metadata in one atomic, checksummed file; the same contents give the same bytes"
-    arrays = {k: np.ascontiguousarray(v.detach().cpu().numpy() if isinstance(v, torch.Tensor) else v) for k, v in tensors.items()}
+    arrays = {k: np.ascontiguousarray(v.detach().cpu().numpy() if isinstance(v, torch.Tensor) else v)
+              for k, v in tensors.items()}
     arrays = {k: a.reshape(np.shape(tensors[k])) for k, a in arrays.items()}
     meta = json.loads(json.dumps(meta or {}, default=lambda o: o.tolist()))
     digest = content_hash(arrays, meta)
@@ -139,7 +142,8 @@ def read_meta(
         with safe_open(str(path), "numpy") as f: head = json.loads(f.metadata()["sdf_dino"])
     except FileNotFoundError: raise CheckpointError(path, "is missing", "Run the stage that writes it") from None
     except Exception as e:
-        raise CheckpointError(path, f"is no intact file of this project ({e})", "Delete it and run the stage that writes it again") from None
+        raise CheckpointError(path, f"is no intact file of this project ({e})",
+                              "Delete it and run the stage that writes it again") from None
     return {**head["meta"], "sha256": head["sha256"]}
 
 def load_tensors(
@@ -150,7 +154,8 @@ def load_tensors(
     digest = meta.pop("sha256")
     with safe_open(str(path), "numpy") as f: arrays = {k: f.get_tensor(k) for k in f.keys()}
     if content_hash(arrays, meta) != digest:
-        raise CheckpointError(path, "its bytes do not match its checksum", "Delete it and run the stage that writes it again")
+        raise CheckpointError(path, "its bytes do not match its checksum",
+                              "Delete it and run the stage that writes it again")
     return arrays, meta
 
 # %% ../nbs/00_core.ipynb #1beedbf3
@@ -225,7 +230,8 @@ def _code_only(source):
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            node.body = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))] or [ast.Pass()]
+            node.body = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+                         ] or [ast.Pass()]
     return ast.unparse(tree)
 
 def code_hash(
@@ -239,9 +245,11 @@ def code_hash(
     while todo:
         source = todo.pop(0)
         h.update(source.encode())
-        for name in sorted(set(re.findall(r"(?:from|import) (?:sdf_dino)?\.(\w+)", source)) - seen - {"core", "plot", "jobs", "cli"}):
+        for name in sorted(set(re.findall(r"(?:from|import) (?:sdf_dino)?\.(\w+)", source)) - seen
+                           - {"core", "plot", "jobs", "cli"}):
             seen.add(name)
-            if (package/f"{name}.py").exists(): todo.append(_code_only((package/f"{name}.py").read_text(encoding="utf-8")))
+            if (package/f"{name}.py").exists():
+                todo.append(_code_only((package/f"{name}.py").read_text(encoding="utf-8")))
     return h.hexdigest()
 
 # %% ../nbs/00_core.ipynb #ce9d50d9
@@ -252,7 +260,8 @@ def _input_hash(path):
             return json.dumps(numbers, sort_keys=True) + read_json(run/"env.json").get("fingerprint", "")
     if path.is_file(): return file_hash(path)
     files = sorted(p for p in path.rglob("*") if p.is_file())
-    return hashlib.sha256(repr([(str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]).encode()).hexdigest()
+    return hashlib.sha256(repr([(str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns)
+                                for p in files]).encode()).hexdigest()
 
 def fingerprint(
     notebook,      # Path of the stage notebook
@@ -260,7 +269,8 @@ def fingerprint(
 )->str:            # 64 hex digits
     "Digest of everything that shapes a run's numbers: parameters, code and inputs"
     targets = {name for name, p in read_parameters(notebook).items() if p.doc.startswith("Target")}
-    words = {w.strip() for name, v in params.items() if isinstance(v, str) and name not in targets for w in v.split(",") if w.strip()}
+    words = {w.strip() for name, v in params.items() if isinstance(v, str) and name not in targets
+             for w in v.split(",") if w.strip()}
     inputs = {w: _input_hash((root()/w).resolve()) for w in sorted(words) if (root()/w).exists()}
     return hashlib.sha256(json.dumps([params, code_hash(notebook), inputs], sort_keys=True).encode()).hexdigest()
 
@@ -276,7 +286,8 @@ def run_dir(
 
 def environment()->dict:
     "Versions, commit, machine: what one needs to repeat a run"
-    git = lambda *args: subprocess.run(["git", *args], cwd=root(), capture_output=True, text=True).stdout.strip() if shutil.which("git") else None
+    git = lambda *args: (subprocess.run(["git", *args], cwd=root(), capture_output=True, text=True).stdout.strip()
+                         if shutil.which("git") else None)
     have = {d.metadata["Name"]: d.version for d in metadata.distributions()}
     wanted = "sdf_dino torch numpy scikit-learn scipy trimesh libigl pysdf scikit-image papermill".split()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
@@ -323,7 +334,8 @@ class Run:
         (path/"metrics.json").unlink(missing_ok=True)
         with atomic(path/"params.yml") as t: t.write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True))
         device = str(pick_device(params["device"])) if "device" in params else "cpu"
-        write_json(path/"env.json", {**environment(), "seed": params.get("seed"), "device": device, "fingerprint": mark})
+        write_json(path/"env.json",
+                   {**environment(), "seed": params.get("seed"), "device": device, "fingerprint": mark})
         return cls(path, params, time.time())
 
     def finish(self,
