@@ -221,7 +221,7 @@ def read_parameters(
         except (AttributeError, KeyError, ValueError):
             raise InputError(path, f"its parameters cell has the line {lines[node.lineno-1]!r}",
                              "Write `name:type = literal  # meaning`, with type int, float, str or bool") from None
-        out[name] = Param(name, kind, kind(default), lines[node.end_lineno-1].partition("  # ")[2].strip())
+        out[name] = Param(name, kind, kind(default), lines[node.end_lineno-1].encode()[node.end_col_offset:].decode().strip(" #"))
     return out
 
 # %% ../nbs/00_core.ipynb #6ea945a3
