@@ -22,13 +22,18 @@ def inset_points(
     depth:float=.01,    # How far below the surface they shall lie, units of the cube
     step:float=1e-3,    # Step of the central differences
 )->np.ndarray:          # (N,3)
-    "Points moved along the field's gradient to `depth` below the surface"
+    "Points moved along the field's gradient to `depth` below the surface, less where the shape is thin"
     points = np.asarray(points, np.float64)
     offsets = np.concatenate([np.eye(3), -np.eye(3)]) * step
     d = np.asarray(sdf((points[None] + offsets[:, None]).reshape(-1, 3))).reshape(6, -1)
     normal = (d[:3] - d[3:]).T
     normal /= np.linalg.norm(normal, axis=1, keepdims=True).clip(1e-12)
-    return points - normal * (np.asarray(sdf(points))[:, None] + depth)
+    to_surface, inner = np.asarray(sdf(points))[:, None], np.empty_like(points)
+    todo = np.arange(len(points))
+    for deep in depth / np.array([1, 2, 4, 8]):
+        inner[todo] = points[todo] - normal[todo] * (to_surface[todo] + deep)
+        todo = todo[np.asarray(sdf(inner[todo])) > -deep / 2] if len(todo) else todo
+    return inner
 
 def line_of_sight(
     sdf,                # Function of points (N,3) → distances (N,), negative inside
