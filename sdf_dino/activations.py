@@ -8,12 +8,12 @@ __all__ = ['activate', 'write_cache', 'ActivationCache']
 # %% ../nbs/31_activations.ipynb #b427a027
 from pathlib import Path
 
-import numpy as np, torch
+import numpy as np
 
 from .core import (CheckpointError, MismatchError, content_hash, load_tensors, progress, read_json, read_meta,
                            save_tensors, write_json)
 from .decoder import Backbone, query
-from .sdf import SDFSamples, sample_files
+from .sdf import SDFSamples
 
 # %% ../nbs/31_activations.ipynb #f433b332
 def activate(

@@ -14,10 +14,10 @@ import numpy as np, torch, trimesh
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
-from .core import InputError, ParameterError, read_json, save_tensors, write_json, atomic
-from .decoder import Backbone, DecoderConfig, DeepSDF, query
+from .core import InputError, ParameterError, atomic, save_tensors, write_json
+from .decoder import Backbone, DeepSDF, query
 from .deepsdf import FitConfig, fit_shape
-from .dino import HeadConfig, ProjectionHead, adapt_head, load_head
+from .dino import ProjectionHead, adapt_head, load_head
 from .mesh import load_mesh, normalise
 from .plot import part_colors
 from .relations import line_of_sight
