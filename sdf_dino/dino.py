@@ -16,8 +16,9 @@ import numpy as np, torch
 import torch.nn.functional as F
 from torch import nn
 
-from .head import DINOLoss, HeadConfig, ProjectionHead, adapt_head, affinity_loss, load_head, save_head
 from .core import MismatchError, ParameterError, load_tensors, progress, save_tensors
+from .deepsdf import cosine_lr
+from .head import DINOLoss, HeadConfig, ProjectionHead, adapt_head, affinity_loss, load_head, save_head
 from .views import Views
 
 _all_ = ["DINOLoss", "HeadConfig", "ProjectionHead", "adapt_head", "affinity_loss", "load_head", "save_head"]
@@ -47,10 +48,8 @@ def schedules(
 )->dict:                 # lr, teacher_temp, momentum
     "The scheduled values of one step"
     warm, done = max(1, c.steps // 20), step / max(1, c.steps - 1)
-    lr = c.lr * ((step + 1) / warm if step < warm
-                 else .5 * (1 + math.cos(math.pi * (step - warm) / max(1, c.steps - warm))))
     temp = c.teacher_temp + (c.teacher_temp_end - c.teacher_temp) * min(1., 3 * done)
-    return {"lr": lr, "teacher_temp": temp, "momentum": 1 - (1 - c.momentum) * .5 * (1 + math.cos(math.pi * done))}
+    return {"lr": cosine_lr(step, c.steps, c.lr, warm), "teacher_temp": temp, "momentum": 1 - (1 - c.momentum) * .5 * (1 + math.cos(math.pi * done))}
 
 # %% ../nbs/40_dino.ipynb #a7e9c332
 @torch.no_grad()

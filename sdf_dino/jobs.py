@@ -13,9 +13,8 @@ from pathlib import Path
 import yaml
 from filelock import FileLock, Timeout
 
-from .core import (InputError, ParameterError, SdfDinoError, data_dir, fingerprint, make_room,
-                           portable, read_json,
-                           read_parameters, root, run_dir)
+from .core import (InputError, ParameterError, SdfDinoError, data_dir, fingerprint, make_room, portable,
+                           read_json, read_parameters, root, run_dir)
 
 # %% ../nbs/03_jobs.ipynb #53375878
 @dataclass(frozen=True)
@@ -174,9 +173,9 @@ def launch_all(
 
 # %% ../nbs/03_jobs.ipynb #8d9fc5ed
 def finished_runs()->list:  # [{notebook, run, done, seconds, …metrics that are numbers}]
-    "One row for each run directory, oldest first"
-    rows = []
-    for env in sorted((data_dir()/"runs").glob("*/*/env.json"), key=lambda p: p.stat().st_mtime):
+    "One row for each run directory, oldest first; what was set aside is not shown"
+    rows, found = [], [p for p in (data_dir()/"runs").glob("*/*/env.json") if p.parent.suffix != ".previous"]
+    for env in sorted(found, key=lambda p: p.stat().st_mtime):
         path, row = env.parent, {"notebook": env.parent.parent.name, "run": env.parent.name}
         metrics = read_json(path/"metrics.json") if (path/"metrics.json").exists() else {}
         rows.append({**row, "done": bool(metrics),
