@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['Dataset', 'load_dataset', 'batch_at', 'TrainConfig', 'autocast_dtype', 'cosine_lr', 'sdf_loss', 'Trainer',
-           'save_state', 'load_state', 'train', 'reconstruction', 'FitConfig', 'Fit', 'nearest_code', 'fit_shape',
-           'Backbone', 'DecoderConfig', 'DeepSDF', 'extract_surface', 'query']
+           'save_state', 'load_state', 'train', 'reconstruction', 'Backbone', 'DecoderConfig', 'DeepSDF',
+           'extract_surface', 'query']
 
 # %% ../nbs/20_deepsdf.ipynb #28535a66
-import copy, math, time
+import math
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np, torch
 from torch import nn
 
-from .core import (CheckpointError, InputError, MismatchError, ParameterError, SdfDinoError,
+from .core import (InputError, MismatchError, ParameterError, SdfDinoError,
                            content_hash, load_tensors,
                            progress, save_tensors)
 from .decoder import Backbone, DecoderConfig, DeepSDF, extract_surface, query
@@ -222,72 +222,3 @@ def reconstruction(
     verdict = "one sign only" if one_sign else "not converged" if surface.mean() > limit else "ok"
     return {"surface_error": float(surface.mean()), "surface_p95": float(np.quantile(surface, .95)),
             "sdf_error": float(np.abs(predicted - true).mean()), "sign_agreement": agree, "verdict": verdict}
-
-# %% ../nbs/20_deepsdf.ipynb #622bb1b4
-@dataclass(frozen=True)
-class FitConfig:
-    "Budget of fitting one shape"
-    steps:int = 300          # Steps on the code alone
-    tune:int = 0             # Further steps on a copy of the decoder and the code together
-    points:int = 2048        # Points a step
-    lr:float = 5e-3          # Learning rate of the code
-    tune_lr:float = 1e-3     # Learning rate while tuning
-    seconds:float = 300.     # Stop after this long whatever the steps, wall clock
-    seed:int = 0             # Seed of the batches
-
-# %% ../nbs/20_deepsdf.ipynb #1053f2e8
-@dataclass
-class Fit:
-    "A shape as a code and the decoder it belongs to"
-    decoder:DeepSDF        # The backbone's own, or a tuned copy
-    latent:torch.Tensor    # (L,)
-    start:str              # Name of the training code it began from
-    steps:int              # Steps taken
-    seconds:float          # Wall clock
-    cut:bool               # True when time ran out before the steps did
-    quality:dict           # As `reconstruction` gives it
-
-# %% ../nbs/20_deepsdf.ipynb #19fd9378
-def nearest_code(
-    backbone:Backbone,    # A backbone
-    samples:SDFSamples,   # Samples of a new shape
-    points:int=2048,      # Points to compare on
-    clamp:float=.1,       # As in training
-)->str:                   # Name of a training code
-    "The training code whose field is closest to the samples"
-    if not backbone.latents: raise CheckpointError("backbone", "has no latent codes", "Train it on at least one shape")
-    p, target = samples.points[:points], np.clip(samples.sdf[:points], -clamp, clamp)
-    error = {n: np.abs(np.clip(query(backbone.decoder, p, z), -clamp, clamp) - target).mean()
-             for n, z in backbone.latents.items()}
-    return min(error, key=error.get)
-
-# %% ../nbs/20_deepsdf.ipynb #fee63a56
-def fit_shape(
-    backbone:Backbone,             # A backbone
-    samples:SDFSamples,            # Samples of the shape
-    config:FitConfig=FitConfig(),  # Budget
-)->Fit:
-    "Fit a code to a shape, and with `tune` a copy of the decoder too"
-    begun, device = time.time(), backbone.device
-    as_trained = {"clamp": .1, "prior": 1e-4} | backbone.info.get("train", {})
-    clamp, prior = as_trained["clamp"], as_trained["prior"]
-    start = nearest_code(backbone, samples, clamp=clamp)
-    z, decoder = backbone.latents[start].clone().requires_grad_(True), copy.deepcopy(backbone.decoder)
-    points, sdf = (torch.from_numpy(a).float().to(device) for a in (samples.points, samples.sdf))
-    taken = 0
-    for steps, lr, params in ((config.steps, config.lr, [z]),
-                              (config.tune, config.tune_lr, [z, *decoder.parameters()])):
-        for p in params: p.requires_grad_(True)
-        optim = torch.optim.Adam(params, lr=lr)
-        for step in progress(range(steps), desc="fit"):
-            if time.time() - begun > config.seconds: break
-            for group in optim.param_groups: group["lr"] = cosine_lr(step, steps, lr, steps // 20)
-            _, p = batch_at(step, 1, len(sdf), 1, config.points, config.seed)
-            loss = sdf_loss(decoder(points[p], z), sdf[p], clamp) + prior * z.square().sum()
-            optim.zero_grad(set_to_none=True)
-            loss.backward()
-            optim.step()
-            taken += 1
-    decoder, z = decoder.requires_grad_(False), z.detach()
-    return Fit(decoder, z, start, taken, time.time() - begun, taken < config.steps + config.tune,
-               reconstruction(decoder, z, samples))

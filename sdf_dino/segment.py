@@ -16,8 +16,8 @@ from sklearn.metrics import silhouette_score
 
 from .core import InputError, ParameterError, atomic, save_tensors, write_json
 from .decoder import Backbone, DeepSDF, query
-from .deepsdf import FitConfig, fit_shape
 from .dino import ProjectionHead, adapt_head, load_head
+from .fit import FitConfig, fit_shape
 from .mesh import load_mesh, normalise
 from .plot import part_colors
 from .relations import line_of_sight
