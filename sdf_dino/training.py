@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LoopConfig', 'cosine_lr', 'keep_memory', 'world', 'add_up', 'launch', 'Loop', 'settle', 'save_state', 'load_state',
-           'averaged', 'TrainingLog', 'read_log', 'has_stalled', 'train_loop']
+           'averaged', 'TrainingLog', 'read_log', 'has_stalled', 'train_loop', 'pack_weights']
 
 # %% ../nbs/17_training.ipynb #2422bac7
 import copy, ctypes, json, math, os, signal, time, uuid
@@ -15,7 +15,7 @@ import numpy as np, torch
 import torch.distributed as dist
 from torch import nn
 
-from .core import MismatchError, SdfDinoError, atomic, load_tensors, progress, save_tensors
+from .core import MismatchError, SdfDinoError, atomic, load_tensors, progress, root, save_tensors, write_json
 
 # %% ../nbs/17_training.ipynb #bcdebc91
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +91,9 @@ def launch(
     if processes == 1: return function(*args)
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-    config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=processes, rdzv_backend="c10d", max_restarts=0,
-                          rdzv_endpoint="localhost:0", run_id=uuid.uuid4().hex, start_method="spawn", monitor_interval=.1)
+    config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=processes, start_method="spawn", max_restarts=0,
+                          rdzv_backend="c10d", rdzv_endpoint="localhost:0", run_id=uuid.uuid4().hex,
+                          monitor_interval=.1)
     threads = max(1, torch.get_num_threads() // processes)
     try: elastic_launch(config, _one_of)(processes, os.getpid(), threads, cpu, function, args)
     except ChildFailedError as e:
@@ -116,7 +117,7 @@ class Loop:
 
     def one_step(self): raise NotImplementedError("a child computes the loss")
     def before_update(self): "For a child: the last look at the gradients"
-    def blame(self, i:int)->str: return "weights"      # whose loss was not finite in the i-th step since the last look
+    def blame(self, i:int)->str: return "weights"      # whose loss was not finite; -1 is the last step, -2 that before
     def news(self)->dict: return {}                    # more for a line of the log: scalars, or lists of names
 
     def record(self, **values):   # Name → scalar, tensor or number
@@ -141,7 +142,7 @@ def settle(
     fresh = {k: torch.stack([torch.as_tensor(v) for v in vs]).double().cpu().numpy() for k, vs in loop.pending.items()}
     lost = np.flatnonzero(~np.isfinite(fresh.get("loss", np.zeros(1))))
     if len(lost):
-        raise SdfDinoError(loop.blame(int(lost[0])),
+        raise SdfDinoError(loop.blame(int(lost[0]) - len(fresh["loss"])),
                            f"the loss is not finite at step {loop.step - len(fresh['loss']) + 1 + lost[0]}",
                            "Lower lr, or check these samples")
     for k, v in fresh.items(): loop.history.setdefault(k, []).extend(v.tolist())
@@ -282,3 +283,26 @@ def train_loop(
     bar.close()
     if first: log.close()
     return loop.why
+
+# %% ../nbs/17_training.ipynb #86c79334
+def pack_weights(
+    name:str,        # Name of the weights
+    part:str,        # Such as backbone
+    folder,          # The finished part: safetensors, config.json, log.jsonl
+    card:dict,       # On what, how, how well: JSON-able
+    curve=None,      # A figure, or None
+    most:int=10,     # Largest size, MB
+)->Path:             # The part's folder in the package
+    "Keep a finished part, with its log, curve and card"
+    target = root()/"sdf_dino"/"weights"/name/part
+    files = [p for p in sorted(Path(folder).glob("*")) if p.suffix in (".safetensors", ".json", ".jsonl")
+             and p.name != "state.safetensors" and not p.name.startswith(".")]
+    size = sum(p.stat().st_size for p in files)
+    if size > most * 1e6:
+        raise SdfDinoError(folder, f"weighs {size/1e6:.1f} MB", f"Pack a network of at most {most} MB")
+    target.mkdir(parents=True, exist_ok=True)
+    for p in files:
+        with atomic(target/p.name) as t: t.write_bytes(p.read_bytes())
+    if curve is not None: curve.savefig(target/"curve.png", dpi=80, bbox_inches="tight", metadata={"Software": None})
+    write_json(target/"card.json", card)
+    return target
