@@ -173,6 +173,8 @@ class TrainConfig(LoopConfig):
     seed:int = 0               # Seed of weights, codes and batches
     precision:str = "auto"     # auto, float32 or bfloat16
     chunk:int = 32_768         # Points that pass the network at once; more are accumulated
+    code_lr:float = 0.         # Peak learning rate of the codes when it is another; 0: lr
+    code_std:float = .01       # Spread of the codes at the start
 
 # %% ../nbs/20_deepsdf.ipynb #0e02ab6a
 def autocast_dtype(
@@ -221,11 +223,13 @@ class Trainer(Loop):
         torch.manual_seed(config.seed)
         self.data, self.device, self.recent = data, data.device, deque(maxlen=config.log_every)
         self.dtype, self.decoder = autocast_dtype(config.precision, self.device), DeepSDF(decoder).to(self.device)
-        self.codes = nn.Parameter(.01 * torch.randn(len(data.names), decoder.latent).to(self.device))
+        start = torch.randn(len(data.names), decoder.latent)
+        self.codes = nn.Parameter((config.code_std * start).to(self.device))
         self.last = nn.Module()
         self.last.register_buffer("loss", torch.full([len(data.names)], math.inf, device=self.device))
-        fused = self.device.type != "mps"
-        optim = torch.optim.Adam([*self.decoder.parameters(), self.codes], lr=config.lr, fused=fused)
+        groups = [{"params": list(self.decoder.parameters()), "peak": config.lr},
+                  {"params": [self.codes], "peak": config.code_lr or config.lr}]
+        optim = torch.optim.Adam(groups, fused=self.device.type != "mps")
         super().__init__({"decoder": self.decoder, "codes": nn.ParameterList([self.codes]), "last": self.last}, optim,
                          config, {"decoder": asdict(decoder), "train": asdict(config), "data": data.digest})
 
@@ -236,7 +240,7 @@ class Trainer(Loop):
     def one_step(self):
         "One optimiser step on the batch that belongs to its number"
         c, (rank, of), (which, *run) = self.config, world(), self.batch_of(self.step)
-        for group in self.optim.param_groups: group["lr"] = cosine_lr(self.step, c.steps, c.lr, c.warmup)
+        for g in self.optim.param_groups: g["lr"] = cosine_lr(self.step, c.steps, g["peak"], c.warmup)
         mine, losses = torch.arange(len(which))[rank::of], torch.zeros(len(which), device=self.device)
         points, sdf = self.data.batch(which[mine], *run)
         after, *then = self.batch_of(self.step + 1)
