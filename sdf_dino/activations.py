@@ -58,7 +58,7 @@ def write_cache(
             save_tensors(target, activate(backbone, SDFSamples.load(file), n, spread, seed),
                          {"name": name, "made_from": made_from})
         shapes[name] = read_meta(target)["sha256"]
-    widths = [layer.out_features for layer in backbone.decoder.hidden]
+    widths = backbone.decoder.widths
     write_json(folder/"index.json",
                {"backbone": backbone.hash, "widths": widths, "points": n, "spread": spread, "shapes": shapes})
     return ActivationCache(folder, backbone.hash)
