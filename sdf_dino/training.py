@@ -101,11 +101,14 @@ def launch(
                           rdzv_backend="c10d", rdzv_endpoint="localhost:0", run_id=uuid.uuid4().hex,
                           monitor_interval=.1)
     threads = max(1, torch.get_num_threads() // processes)
+    kept = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)}
     try: elastic_launch(config, _one_of)(processes, os.getpid(), threads, cpu, function, args)
     except ChildFailedError as e:
         said = e.get_first_failure()[1].message
         cause = said["message"] if isinstance(said, dict) else said
         raise SdfDinoError("training", f"one of {processes} processes failed ({cause})", "Try processes=1") from None
+    finally:
+        for s, handler in kept.items(): signal.signal(s, handler)     # torch keeps its own
 
 # %% ../nbs/17_training.ipynb #a1cb8bc5
 class Loop:
