@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['kmeans_xyz', 'kmeans_xyz_normals', 'kmeans_encoding', 'kmeans_random', 'METHODS', 'Subject', 'of_shape', 'subject',
            'one_part', 'components', 'features', 'by_kmeans', 'eigengap', 'nearest_label', 'sight', 'shape_diameter',
-           'diameter', 'convex_pieces', 'layer_methods', 'score_shapes', 'shape_table']
+           'even_out', 'diameter', 'convex_pieces', 'layer_methods', 'score_shapes', 'shape_table']
 
 # %% ../nbs/51_baselines.ipynb #40fcca16
 from dataclasses import dataclass
@@ -193,6 +193,21 @@ def _robust_mean(lengths, weights):
         return (w*np.nan_to_num(lengths)).sum(1)/w.sum(1)
 
 # %% ../nbs/51_baselines.ipynb #e8110233
+def even_out(
+    value,               # One a face, (F,)
+    pairs,               # Neighbouring faces, (P,2)
+    rounds:int=20,       # Of averaging with the neighbours
+    spread:float=.1,     # A neighbour's weight falls with the difference as a Gaussian of this width
+)->np.ndarray:           # (F,)
+    "Values averaged over the surface but not across jumps"
+    i, j = pairs.T
+    for _ in range(rounds):
+        w = np.exp(-(value[i] - value[j])**2/(2*spread**2))
+        total = value + np.bincount(i, w*value[j], len(value)) + np.bincount(j, w*value[i], len(value))
+        value = total/(1 + np.bincount(i, w, len(value)) + np.bincount(j, w, len(value)))
+    return value
+
+# %% ../nbs/51_baselines.ipynb #21b6f648
 def _diameter_segments(mesh, value, levels, strength, seed):
     "Connected segments from levels of one value a face"
     mixture = GaussianMixture(levels, random_state=seed, n_init=2, reg_covar=1e-5).fit(value[:, None])
@@ -203,7 +218,7 @@ def diameter(
     x,                     # As in `subject`
     k,                     # Segments wished for, or None
     seed:int=0,            # Seed of the mixture
-    strength:float=2.,     # Of the graph cut
+    strength:float=6.,     # Of the graph cut
     most:int=6,            # Largest number of levels tried for `k`
 )->np.ndarray:             # (N,)
     "Shape diameter, clustered and cut"
@@ -212,6 +227,7 @@ def diameter(
     if np.isnan(d).all(): return one_part(s, k)
     d = np.nan_to_num(d, nan=np.nanmin(d))
     value = np.log1p(4*(d - d.min())/max(np.ptp(d), 1e-12))/np.log(5)
+    value = even_out(value, face_pairs(s.mesh.faces)[0])
     cuts = [_diameter_segments(s.mesh, value, n, strength, seed) for n in (range(2, most + 1) if k else [5])]
     count = lambda c: (np.bincount(c) >= .01*len(c)).sum()
     return min(cuts, key=lambda c: abs(count(c) - (k or 0)))[s.face]

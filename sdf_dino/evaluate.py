@@ -28,6 +28,15 @@ from .smooth import face_pairs, smooth_labels, split_components
 from .workers import child, side_by_side
 
 # %% ../nbs/50_evaluate.ipynb #d765c3ec
+def _numbered(labels):
+    "(number of names, labels renumbered from 0 in their order); without a sort where they are small numbers already"
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 4*len(labels):
+        names, at = np.unique(labels, return_inverse=True)
+        return len(names), at
+    place = np.cumsum(np.bincount(labels) > 0) - 1
+    return int(place[-1]) + 1, place[labels]
+
 def overlap(
     a,              # Labels, (N,)
     b,              # Other labels of the same items, (N,)
@@ -36,8 +45,8 @@ def overlap(
     "Weight that each pair of labels shares"
     if len(a) != len(b) or not len(a):
         raise ParameterError("labels", f"are {len(a)} and {len(b)}", "Give two labellings of the same items, at least one item")
-    (na, i), (nb, j) = (np.unique(x, return_inverse=True) for x in (a, b))
-    return np.bincount(i*len(nb) + j, weights, len(na)*len(nb)).reshape(len(na), len(nb)).astype(float)
+    (rows, i), (columns, j) = _numbered(a), _numbered(b)
+    return np.bincount(i*columns + j, weights, rows*columns).reshape(rows, columns).astype(float)
 
 # %% ../nbs/50_evaluate.ipynb #95e59fef
 def part_scores(
@@ -104,33 +113,35 @@ def cut_discrepancy(
 class Panel:
     "The human segmentations of one model, ready to be scored against"
     def __init__(self,
-        model:Model,        # Of the benchmark
-        split:bool=True,    # Whether segments are split into connected components
+        model:Model,   # Of the benchmark
     ):
-        self.mesh, self.split, self.graph = model.mesh, split, face_pairs(model.mesh.faces)
+        self.mesh, self.graph = model.mesh, face_pairs(model.mesh.faces)
         self.drawn = [self._ready(s) for s in model.segmentations()]
 
     def _ready(self, labels):
-        labels = split_components(labels, self.graph[0]) if self.split else np.unique(labels, return_inverse=True)[1]
-        return labels, cut_field(self.mesh, labels, self.graph)
+        "Labels as they are, split into components, and the field of the borders, which are the same for both"
+        return {False: _numbered(labels)[1], True: split_components(labels, self.graph[0]), "cut": cut_field(self.mesh, labels, self.graph)}
 
-    def _against(self, found, true):
-        return {"rand": rand_index_error(found[0], true[0]), "cut": cut_discrepancy(self.mesh, found[1], true[1]),
-                **area_errors(found[0], true[0], self.mesh.area_faces), **part_scores(true[0], found[0])}
+    def _against(self, found, true, split):
+        return {"rand": rand_index_error(found[split], true[split]), "cut": cut_discrepancy(self.mesh, found["cut"], true["cut"]),
+                **area_errors(found[split], true[split], self.mesh.area_faces), **part_scores(true[split], found[split])}
 
     def score(self,
-        labels,    # Label of each face, (F,)
-    )->dict:       # Metric → mean over people; `segments`, their number after the split
+        labels,            # Label of each face, (F,)
+        split:bool=True,   # Whether segments, found and drawn, are split into connected components
+    )->dict:               # Metric → mean over people; `segments`, their number
         "How a segmentation stands with all people"
         if np.shape(labels) != (len(self.mesh.faces),):
             raise ParameterError("labels", f"have the shape {np.shape(labels)}", f"Give ({len(self.mesh.faces)},)")
         ready = self._ready(np.asarray(labels))
-        return {**_mean([self._against(ready, d) for d in self.drawn]), "segments": int(ready[0].max() + 1)}
+        return {**_mean([self._against(ready, d, split) for d in self.drawn]), "segments": int(ready[split].max() + 1)}
 
-    def human(self)->dict:   # Metric → mean over ordered pairs, so that scores with two sides count both
+    def human(self,
+        split:bool=True,   # As in `score`
+    )->dict:               # Metric → mean over ordered pairs, so that scores with two sides count both
         "How people stand with each other"
-        pairs = [self._against(a, b) for a, b in permutations(self.drawn, 2)]
-        return {**_mean(pairs), "segments": float(np.mean([d[0].max() + 1 for d in self.drawn]))}
+        pairs = [self._against(a, b, split) for a, b in permutations(self.drawn, 2)]
+        return {**_mean(pairs), "segments": float(np.mean([d[split].max() + 1 for d in self.drawn]))}
 
 def _mean(rows):
     "Mean of each metric over rows, without what is undefined; None where all is"
@@ -144,8 +155,9 @@ def score_faces(
     smooth:float=0.,      # Strength of `smooth_labels`; 0 leaves that reading out
 )->dict:                  # Reading (split, whole, smooth) → metric → score
     "All scores of one segmentation of a model against all its human ones"
-    out = {name: Panel(model, split).score(labels) for name, split in (("split", True), ("whole", False))}
-    if smooth > 0: out["smooth"] = Panel(model).score(smooth_labels(model.mesh, np.asarray(labels), smooth))
+    panel = Panel(model)
+    out = {"split": panel.score(labels), "whole": panel.score(labels, split=False)}
+    if smooth > 0: out["smooth"] = panel.score(smooth_labels(model.mesh, np.asarray(labels), smooth))
     return out
 
 # %% ../nbs/50_evaluate.ipynb #a1baef6f
@@ -189,7 +201,7 @@ def judge(
     "Run a method on one model and score what it says"
     model = _archive(str(data))[id]
     out = {"id": id, "category": model.category, "k": model.n_segments() if by_model else None}
-    if method == "human": return {**out, "seconds": 0., "split": Panel(model).human(), "whole": Panel(model, False).human()}
+    if method == "human": return {**out, "seconds": 0., "split": Panel(model).human(), "whole": Panel(model).human(split=False)}
     call = find_method(method) if isinstance(method, str) else method
     started = time.perf_counter()
     labels = call(model, out["k"], seed)

@@ -23,7 +23,7 @@ def test_people_score_what_the_benchmark_records(shared):
 def test_the_split_decides_the_score_of_labelled_parts(shared):
     "Legs of one name are one segment to the labels and many to the benchmark"
     m = models(shared / "psb", "Ant")[0]
-    split, whole = (Panel(m, split).score(m.parts()[1]) for split in (True, False))
+    split, whole = (Panel(m).score(m.parts()[1], split) for split in (True, False))
     assert split["segments"] > whole["segments"] == len(m.parts()[0]) and split["rand"] < whole["rand"] / 2
     assert split["ari"] > whole["ari"] and split["cut"] == pytest.approx(whole["cut"]), "the borders are the same"
 
