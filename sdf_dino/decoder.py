@@ -84,6 +84,9 @@ def _sine_start(layers, out, inputs, latent):
         layers[0].weight[:, :inputs].uniform_(-1 / inputs, 1 / inputs)
         layers[0].weight[:, inputs:].uniform_(-1 / latent, 1 / latent)
 
+def _small_start(out):
+    with torch.no_grad(): out.bias.zero_(), out.weight.mul_(.1)
+
 # %% ../nbs/19_decoder.ipynb #7c85fb3c
 class DeepSDF(nn.Module):
     "Signed distance at points of a shape given by its latent code"
@@ -100,6 +103,7 @@ class DeepSDF(nn.Module):
         if c.weight_norm:
             for layer in self.hidden: weight_norm(layer)
         if c.encoding == "hash": self.grid = HashGrid(n, c.grid)
+        if c.encoding == "hash" or c.activation == "sine": _small_start(self.out)
 
     @property
     def widths(self)->list:  # Of the layers that `store_activations` returns, in order
