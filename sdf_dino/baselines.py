@@ -8,6 +8,7 @@ __all__ = ['kmeans_xyz', 'kmeans_xyz_normals', 'kmeans_encoding', 'kmeans_random
            'even_out', 'diameter', 'convex_pieces', 'layer_methods', 'score_shapes', 'shape_table']
 
 # %% ../nbs/51_baselines.ipynb #40fcca16
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,6 +60,7 @@ def of_shape(
     known = (backbone.decoder, backbone.latents[shape.name]) if backbone else ()
     return Subject(points, normals, mesh, face, shape, *known), labels
 
+# %% ../nbs/51_baselines.ipynb #5cb5df26
 class _Lazy:
     "A mesh as a field, prepared when first asked"
     def __init__(self, mesh): self.mesh = mesh
@@ -67,13 +69,15 @@ class _Lazy:
     def sdf(self, points): return self.field.sdf(points)
     def surface(self, n, seed=0): return self.field.surface(n, seed)
 
+# %% ../nbs/51_baselines.ipynb #fa5461b6
 def subject(
     x,             # `Subject`, `psb.Model` or `trimesh.Trimesh`
 )->Subject:        # With a label wanted for each face
     "Whatever a method is called with, as a `Subject`"
     if isinstance(x, Subject): return x
     mesh = x.mesh if isinstance(x, Model) else x
-    if not isinstance(mesh, trimesh.Trimesh): raise ParameterError("shape", f"is a {type(x).__name__}", "Give a mesh, or use of_shape")
+    if not isinstance(mesh, trimesh.Trimesh):
+        raise ParameterError("shape", f"is a {type(x).__name__}", "Give a mesh, or use of_shape")
     cube, _ = normalise(mesh)
     return Subject(cube.triangles_center, cube.face_normals, cube, np.arange(len(cube.faces)), _Lazy(cube))
 
@@ -86,6 +90,7 @@ def one_part(
     "Everything one part"
     return np.zeros(len(subject(x).points), np.int64)
 
+# %% ../nbs/51_baselines.ipynb #5bd75380
 def components(
     x,             # As in `subject`
     k,             # Not used
@@ -109,10 +114,13 @@ def features(
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(seed)
             net = DeepSDF(s.decoder.config if s.decoder else _RANDOM)
-        return point_features(net, torch.zeros(net.config.latent), s.points, s.normals)["all_layers" if kind == "random" else kind]
-    if s.decoder is None: raise ParameterError(kind, "needs a decoder that knows the shape", "Give of_shape a backbone, or fit one")
+        found = point_features(net, torch.zeros(net.config.latent), s.points, s.normals)
+        return found["all_layers" if kind == "random" else kind]
+    if s.decoder is None:
+        raise ParameterError(kind, "needs a decoder that knows the shape", "Give of_shape a backbone, or fit one")
     return point_features(s.decoder, s.latent, s.points, s.normals)[kind]
 
+# %% ../nbs/51_baselines.ipynb #6aa00bce
 def by_kmeans(
     kind:str,    # As in `features`
 ):               # A method
@@ -122,7 +130,8 @@ def by_kmeans(
         return cluster(f, k or choose_parts(f, seed=seed)[0], seed)
     return method
 
-kmeans_xyz, kmeans_xyz_normals, kmeans_encoding, kmeans_random = map(by_kmeans, ("xyz", "xyz_normals", "encoding", "random"))
+kmeans_xyz, kmeans_xyz_normals = by_kmeans("xyz"), by_kmeans("xyz_normals")
+kmeans_encoding, kmeans_random = by_kmeans("encoding"), by_kmeans("random")
 
 # %% ../nbs/51_baselines.ipynb #cfddd570
 def eigengap(
@@ -135,6 +144,7 @@ def eigengap(
     values = np.linalg.eigvalsh(d[:, None]*w*d)[::-1][:most + 1]
     return int(np.argmax(values[1:-1] - values[2:])) + 2
 
+# %% ../nbs/51_baselines.ipynb #d8af4da2
 def nearest_label(
     samples,     # Points with labels, (P,3)
     labels,      # (P,), from 0
@@ -144,6 +154,7 @@ def nearest_label(
     near = labels[cKDTree(samples).query(points, 3)[1]]
     return np.where(near[:, 1] == near[:, 2], near[:, 1], near[:, 0])
 
+# %% ../nbs/51_baselines.ipynb #546b64ad
 def sight(
     x,             # As in `subject`
     k,             # Parts, or None
@@ -161,6 +172,7 @@ def _cone(n, half, seed):
     turn, r = np.arange(n)*2.399963 + seed, np.sqrt(1 - z*z)
     return np.stack([r*np.cos(turn), r*np.sin(turn), z], 1), np.arccos(z)
 
+# %% ../nbs/51_baselines.ipynb #5d9635fc
 def shape_diameter(
     mesh:trimesh.Trimesh,   # Outward normals
     rays:int=25,            # A face
@@ -182,14 +194,13 @@ def shape_diameter(
     opposite = (hit >= 0) & ((mesh.face_normals[hit]*toward).sum(1) > 0)
     return _robust_mean(np.where(opposite, long, np.nan).reshape(-1, rays), 1/angle.clip(1e-3))
 
+# %% ../nbs/51_baselines.ipynb #eedb2d2e
 def _robust_mean(lengths, weights):
     "Weighted mean of each row, without what is further than one deviation from its median"
-    with np.errstate(all="ignore"):
-        import warnings
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            far = np.abs(lengths - np.nanmedian(lengths, 1, keepdims=True)) > np.nanstd(lengths, axis=1, keepdims=True) + 1e-12
-        w = weights*~(far | np.isnan(lengths))
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")                     # rows without any length
+        middle, deviation = np.nanmedian(lengths, 1, keepdims=True), np.nanstd(lengths, axis=1, keepdims=True)
+        w = weights*(np.abs(lengths - middle) <= deviation + 1e-12)
         return (w*np.nan_to_num(lengths)).sum(1)/w.sum(1)
 
 # %% ../nbs/51_baselines.ipynb #e8110233
@@ -214,6 +225,7 @@ def _diameter_segments(mesh, value, levels, strength, seed):
     costs = -np.log(mixture.predict_proba(value[:, None]).clip(1e-6))
     return split_components(smooth_labels(mesh, costs, strength), face_pairs(mesh.faces)[0])
 
+# %% ../nbs/51_baselines.ipynb #acb5e0d3
 def diameter(
     x,                     # As in `subject`
     k,                     # Segments wished for, or None
@@ -252,10 +264,12 @@ def convex_pieces(
     return np.argmin(outside, axis=0)
 
 # %% ../nbs/51_baselines.ipynb #3fa437e9
-METHODS = {"one part": one_part, "components": components, "k-means xyz": kmeans_xyz, "k-means xyz + normals": kmeans_xyz_normals,
+METHODS = {"one part": one_part, "components": components, "k-means xyz": kmeans_xyz,
+           "k-means xyz + normals": kmeans_xyz_normals,
            "k-means encoding": kmeans_encoding, "k-means random weights": kmeans_random,
            "line of sight": sight, "shape diameter": diameter, "convex pieces": convex_pieces}
 
+# %% ../nbs/51_baselines.ipynb #f4aee5bd
 def layer_methods(
     backbone:Backbone,   # Trained on the shapes
 )->dict:                 # Name → method
@@ -263,6 +277,7 @@ def layer_methods(
     kinds = [f"layer_{i}" for i in range(backbone.decoder.config.layers)] + ["all_layers"]
     return {f"raw {kind.replace('_', ' ')}": by_kmeans(kind) for kind in kinds}
 
+# %% ../nbs/51_baselines.ipynb #f9c67883
 def score_shapes(
     shapes:dict,               # Name → `Shape`
     methods:dict,              # Name → method
@@ -282,6 +297,7 @@ def score_shapes(
                                  "parts": len(np.unique(found)), **part_scores(true, found)})
     return rows
 
+# %% ../nbs/51_baselines.ipynb #9c24c618
 def shape_table(
     rows:list,              # Of `score_shapes`
     metric:str="ari",       # Which score
@@ -294,5 +310,6 @@ def shape_table(
         of = lambda key, v: [r[metric] for r in mine if r[key] == v]
         means = [np.mean(of("seed", s)) for s in sorted({r["seed"] for r in mine})]
         spread = f" ± {np.std(means, ddof=1):.2f}" if len(means) > 1 else ""
-        lines.append(f"| {method} | {k} | " + " | ".join(f"{np.mean(of('shape', s)):.2f}" for s in names) + f" | {np.mean(means):.2f}{spread} |")
+        each = " | ".join(f"{np.mean(of('shape', s)):.2f}" for s in names)
+        lines.append(f"| {method} | {k} | {each} | {np.mean(means):.2f}{spread} |")
     return "\n".join(lines)

@@ -19,7 +19,8 @@ from .probe import cluster
 from .segment import choose_parts
 
 # %% ../nbs/52_failed.ipynb #93ed4bb8
-DESIGN_FAILED = {"local patches": .003, "surface graph cut": 0., "volumetric eikonal": 0., "gradient discontinuity": .963}
+DESIGN_FAILED = {"local patches": .003, "surface graph cut": 0., "volumetric eikonal": 0.,
+                 "gradient discontinuity": .963}
 
 # %% ../nbs/52_failed.ipynb #212dd350
 def patch_descriptors(
@@ -36,6 +37,7 @@ def patch_descriptors(
     values = np.asarray(s.source.sdf((s.points[:, None] + offsets).reshape(-1, 3))).reshape(-1, n)/radius
     return np.sort(values, 1) if turned else values
 
+# %% ../nbs/52_failed.ipynb #638fd1c5
 def local_patches(
     x,                    # As in `baselines.subject`
     k,                    # Parts; None takes the best silhouette
@@ -46,6 +48,7 @@ def local_patches(
     values = patch_descriptors(subject(x), turned=turned, seed=seed)
     return cluster(values, k or choose_parts(values, seed=seed)[0], seed)
 
+# %% ../nbs/52_failed.ipynb #35c9f272
 def local_patches_sorted(
     x,               # As in `baselines.subject`
     k,               # Parts; None takes the best silhouette
@@ -65,12 +68,14 @@ def eikonal_residual(
     d = np.asarray(sdf((np.asarray(points)[None] + offsets[:, None]).reshape(-1, 3))).reshape(6, -1)
     return np.abs(np.linalg.norm((d[:3] - d[3:])/(2*step), axis=0) - 1)
 
+# %% ../nbs/52_failed.ipynb #925643a8
 def _largest(labels, k, least):
     "Names of the k largest components, or of those of at least `least` items"
     names, sizes = np.unique(labels[labels >= 0], return_counts=True)
     order = np.argsort(-sizes, kind="stable")
     return names[order[:k]] if k else names[order[sizes[order] >= least]]
 
+# %% ../nbs/52_failed.ipynb #67f59d73
 def surface_graph_cut(
     x,                      # As in `baselines.subject`
     k,                      # Components to keep; None keeps those of at least 1 % of the points
@@ -100,6 +105,7 @@ def grid_field(
     grid = np.stack(np.meshgrid(c, c, c, indexing="ij"), -1).reshape(-1, 3)
     return np.asarray(s.source.sdf(grid), float).reshape((resolution,)*3)
 
+# %% ../nbs/52_failed.ipynb #5f0c870a
 def walled_parts(
     points,           # (N,3)
     free,             # Voxels that no wall takes, (R,R,R) bool
@@ -113,7 +119,7 @@ def walled_parts(
     at = np.clip(((points + .5)*len(free)).astype(int), 0, len(free) - 1).T
     return np.unique(found[tuple(nearest[(slice(None), *at)])], return_inverse=True)[1]
 
-# %% ../nbs/52_failed.ipynb #f03597a0
+# %% ../nbs/52_failed.ipynb #a5cf13a5
 def volumetric_eikonal(
     x,                      # As in `baselines.subject`
     k,                      # As in `walled_parts`
@@ -128,6 +134,7 @@ def volumetric_eikonal(
     wall = np.abs(np.linalg.norm(np.gradient(f, 1/resolution), axis=0) - 1) > tolerance
     return walled_parts(s.points, ~binary_dilation(wall) & (f < 0 if inside else True), k)
 
+# %% ../nbs/52_failed.ipynb #1933b0c4
 def eikonal_inside(
     x,               # As in `baselines.subject`
     k,               # As in `walled_parts`
@@ -136,6 +143,7 @@ def eikonal_inside(
     "The same, its components sought inside the shape"
     return volumetric_eikonal(x, k, inside=True)
 
+# %% ../nbs/52_failed.ipynb #f2261b39
 def gradient_discontinuity(
     x,                      # As in `baselines.subject`
     k,                      # As in `walled_parts`
@@ -157,5 +165,6 @@ def gradient_discontinuity(
     return walled_parts(s.points, ~wall & (f < 0), k)
 
 # %% ../nbs/52_failed.ipynb #bf42d497
-FAILED = {"local patches": local_patches, "local patches, sorted": local_patches_sorted, "surface graph cut": surface_graph_cut,
-          "volumetric eikonal": volumetric_eikonal, "volumetric eikonal, inside": eikonal_inside, "gradient discontinuity": gradient_discontinuity}
+FAILED = {"local patches": local_patches, "local patches, sorted": local_patches_sorted,
+          "surface graph cut": surface_graph_cut, "volumetric eikonal": volumetric_eikonal,
+          "volumetric eikonal, inside": eikonal_inside, "gradient discontinuity": gradient_discontinuity}

@@ -38,7 +38,7 @@ def split_components(
 def border_costs(
     mesh:trimesh.Trimesh,  # Outward normals
     alpha:float=10.,       # How much cheaper a concave crease is; 0 counts length alone
-)->tuple:                  # (neighbouring faces (P,2), cost of a border between them (P,), in the mesh's units of length)
+)->tuple:                  # (neighbouring faces (P,2), cost of a border between them (P,), a length)
     "What it costs to cut between two neighbouring faces"
     pairs, edges = face_pairs(mesh.faces)
     length = np.linalg.norm(np.diff(mesh.vertices[edges], axis=1)[:, 0], axis=1)
@@ -70,7 +70,8 @@ def labelling_energy(
     weights,   # Cost of a border between them, (P,)
 )->float:
     "What `expand` minimises"
-    return float(unary[np.arange(len(labels)), labels].sum() + weights[labels[pairs[:, 0]] != labels[pairs[:, 1]]].sum())
+    border = labels[pairs[:, 0]] != labels[pairs[:, 1]]
+    return float(unary[np.arange(len(labels)), labels].sum() + weights[border].sum())
 
 def expand(
     labels,    # (F,), columns of `unary`
@@ -90,14 +91,15 @@ def expand(
 # %% ../nbs/38_smooth.ipynb #b77dec7d
 def smooth_labels(
     mesh:trimesh.Trimesh,   # F faces, outward normals; any number of components
-    costs_or_labels,        # Cost of each label at each face, (F,L); or a label for each face, (F,), an error then costing 1
+    costs_or_labels,        # Cost of each label at each face, (F,L); or a label a face, (F,), any other then costing 1
     strength:float=1.,      # Weight of the borders; 0 changes nothing
     alpha:float=10.,        # As in `border_costs`
     rounds:int=4,           # Most passes over all labels
 )->np.ndarray:              # (F,): column numbers of the costs, or names from the labels
     "Labels with short borders at concave creases, by alpha expansion"
     given = np.asarray(costs_or_labels)
-    if len(given) != len(mesh.faces): raise ParameterError("labels", f"are {len(given)} for {len(mesh.faces)} faces", "Give one a face")
+    if len(given) != len(mesh.faces):
+        raise ParameterError("labels", f"are {len(given)} for {len(mesh.faces)} faces", "Give one a face")
     names, costs = np.arange(given.shape[-1]), given
     if given.ndim == 1:
         names, at = np.unique(given, return_inverse=True)

@@ -4,8 +4,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from sdf_dino.evaluate import HUMAN_RAND, Panel, judge_all, rand_index_error
+from sdf_dino.evaluate import Panel, judge_all, rand_index_error
 from sdf_dino.psb import models
+from sdf_dino.scoreboard import HUMAN_RAND
 from sdf_dino.smooth import face_pairs, split_components
 
 
