@@ -89,6 +89,11 @@ class Stream:
         return tuple(t.to(self.device) for t in (ready.result() if ready else self._read(which, start, n)))
 
 # %% ../nbs/20_deepsdf.ipynb #4697b4f6
+def _count(file):
+    "Number of points of a file, from its header"
+    if read_meta(file).get("kind") != "sdf_samples": return len(SDFSamples.load(file).sdf)      # says what is wrong
+    with safe_open(str(file), "numpy") as f: return f.get_slice("sdf").get_shape()[0]
+
 def load_dataset(
     files:list,          # `SDFSamples` files
     device="cpu",        # Where batches, or the whole set, are kept
@@ -96,21 +101,21 @@ def load_dataset(
 ):                       # `Dataset` or `Stream`; its N is the smallest count among the files
     "Verify samples, and read them into memory unless they are streamed"
     if not files: raise InputError("training set", "has no SDFSamples files", "Give the folder that 12_sdf wrote")
-    names, kept, digests, counts, flat = [], [], [], [], []
-    for file in progress(files, desc="samples"):
+    names, digests, flat, n = [], [], [], min(map(_count, files))
+    held = 0 if stream else len(files)
+    points, sdf = torch.empty(held, n, 3), torch.empty(held, n)
+    for i, file in enumerate(progress(files, desc="samples")):
         s = SDFSamples.load(file)
-        names.append(s.meta["name"]), digests.append(read_meta(file)["sha256"]), counts.append(len(s.sdf))
+        names.append(s.meta["name"]), digests.append(read_meta(file)["sha256"])
         if not (np.isfinite(s.points).all() and np.isfinite(s.sdf).all()):
             raise InputError(file, f"{names[-1]} has samples that are not finite", "Prepare this shape again")
         if len(np.unique(s.sdf < 0)) == 1: flat.append(names[-1])
-        if not stream: kept.append((s.points, s.sdf))
+        if held: points[i], sdf[i] = torch.from_numpy(s.points[:n]), torch.from_numpy(s.sdf[:n])
     if len(set(names)) < len(names):
         raise InputError("training set", "has two shapes of one name", "Names are keys: rename one")
-    n = min(counts)
     digest = content_hash({}, {"names": names, "files": digests, "points": n})
     if stream: return Stream(names, list(files), n, digest, flat, torch.device(device))
-    points, sdf = (torch.from_numpy(np.stack([k[i][:n] for k in kept])).float().to(device) for i in (0, 1))
-    return Dataset(names, points, sdf, digest, flat)
+    return Dataset(names, points.to(device), sdf.to(device), digest, flat)
 
 # %% ../nbs/20_deepsdf.ipynb #5b276df5
 def choose_files(
