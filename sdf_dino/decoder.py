@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np, torch, trimesh
 import torch.nn.functional as F
-from skimage.measure import marching_cubes
 from torch import nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
-from .core import (CheckpointError, InputError, ParameterError, content_hash, load_tensors, read_json, read_meta,
+from .core import (CheckpointError, ParameterError, content_hash, load_tensors, read_json, read_meta,
                            save_tensors, write_json)
 from .hashgrid import GridConfig, HashGrid
+from .surface import zero_set
 
 # %% ../nbs/19_decoder.ipynb #a0b45c74
 def positional_encoding(
@@ -244,13 +244,7 @@ def extract_surface(
     latent:torch.Tensor,     # Code of the shape, (L,)
     resolution:int=96,       # Cells along each axis
     half:float=.5,           # Half side of the box that is searched, units of the cube
-)->trimesh.Trimesh:          # In cube coordinates, faces outward
-    "Marching cubes of the zero set; `InputError` when the field has one sign only"
-    axis = np.linspace(-half, half, resolution + 1, dtype=np.float32)
-    grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-    sdf = query(decoder, grid, latent).reshape([resolution + 1] * 3)
-    if sdf.min() > 0 or sdf.max() < 0:
-        raise InputError("field", f"has no surface: its values lie in [{sdf.min():.3f}, {sdf.max():.3f}]",
-                         "Train or fit longer")
-    v, f, _, _ = marching_cubes(sdf, 0., spacing=[2 * half / resolution] * 3)
-    return trimesh.Trimesh(v - half, f, process=False)
+    **kwargs,                # More of `zero_set`: steepness, normalisation
+)->trimesh.Trimesh:          # In cube coordinates unless a normalisation is given, faces outward
+    "The zero set of a decoder's field, coarse to fine; `InputError` when it has one sign only"
+    return zero_set(lambda p: query(decoder, p, latent), resolution, half, **kwargs)
