@@ -142,7 +142,7 @@ def bench_deepsdf(
         t = take_turns({"ours": ours.one_step, "products": products, "plain": plain.one_step}, rounds, device)
         work = n * step_operations(net) / 1e9
         yield line(f"deepsdf/products/{word}", t["ours"], t["products"], work, f"GF/s, {dtype or torch.float32}")
-        yield line(f"deepsdf/step/{word}", t["ours"], t["plain"], 1, "steps/s")
+        yield line(f"deepsdf/step/{word}", t["ours"], t["plain"], n, "points/s")
         x, z = data.points[:8].reshape(-1, 3), ours.codes.detach()[0]
         def slow():
             with torch.no_grad(): return [textbook_decoder(plain.decoder, p[None], z[None]) for p in x.split(65_536)]
