@@ -106,7 +106,7 @@ class FitConfig:
     points:int = 2048        # Points a tuning step
     code_points:int = 16384  # Points that the code is fitted to
     starts:int = 3           # Training codes to start from
-    tune_lr:float = 5e-4     # Peak learning rate while tuning
+    tune_lr:float = 1e-3     # Peak learning rate while tuning
     seconds:float = 300.     # Stop after this long whatever the steps, wall clock
     precision:str = "auto"   # auto, float32 or bfloat16
     seed:int = 0             # Seed of the batches while tuning
