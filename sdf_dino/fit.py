@@ -159,15 +159,18 @@ def fit_shape(
     config:FitConfig=FitConfig(),  # Budget
 )->Fit:
     "Fit a code to a shape, and with `tune` a copy of the decoder too"
-    begun, device, as_trained = time.time(), backbone.device, {"clamp": .1, "prior": 1e-4} | backbone.info.get("train", {})
+    begun, device = time.time(), backbone.device
+    as_trained = {"clamp": .1, "prior": 1e-4} | backbone.info.get("train", {})
     held = {k: as_trained[k] for k in ("clamp", "prior")} | {"until": begun + config.seconds}
     dtype = autocast_dtype(config.precision, device)
     points, sdf = _tensors(samples, None, device)
     few, all_ = (points[:2048], sdf[:2048]), (points[:config.code_points], sdf[:config.code_points])
-    tries = {n: backbone.latents[n] for n in nearest_codes(backbone, samples, config.starts, precision=config.precision)}
+    near = nearest_codes(backbone, samples, config.starts, precision=config.precision)
+    tries = {n: backbone.latents[n] for n in near}
     if len(tries) > 1: tries = {n: solve_code(backbone.decoder, z, *few, min(3, config.steps), **held, dtype=dtype)[0]
                                 for n, z in tries.items()}
-    start = list(tries)[_misfit(backbone.decoder, torch.stack(list(tries.values())), *all_, held["clamp"], dtype).argmin()]
+    misfits = _misfit(backbone.decoder, torch.stack(list(tries.values())), *all_, held["clamp"], dtype)
+    start = list(tries)[misfits.argmin()]
     z, losses = solve_code(backbone.decoder, tries[start], *all_, config.steps, **held, dtype=dtype)
     code, latent = reconstruction(backbone.decoder, z, samples), z
     tuned, z, taken = (tune_decoder(backbone.decoder, z, points, sdf, config, **held) if config.tune
@@ -185,7 +188,8 @@ def truth_of(
     if name.startswith("compound_"): return random_compound(int(name.split("_")[1]))
     if samples.meta["source"] == "analytic": return probe_shapes()[name]
     path = Path(meshes)/samples.meta["source"]
-    if not path.exists(): raise InputError(path, "is missing", "Give the folder of the meshes that the samples were drawn from")
+    if not path.exists():
+        raise InputError(path, "is missing", "Give the folder of the meshes that the samples were drawn from")
     return mesh_field(path)
 
 def fit_row(
@@ -205,4 +209,5 @@ def fit_row(
         if config.tune: found.append(("tuned", fit.decoder, fit.latent, fit.seconds, fit.steps))
     return [{"shape": name, "how": how, "seconds": seconds, "steps": steps,
              "near_sign": reconstruction(decoder, z, samples)["sign_agreement"],
-             **field_quality(lambda p: query(decoder, p, z), truth, resolution, n)} for how, decoder, z, seconds, steps in found]
+             **field_quality(lambda p: query(decoder, p, z), truth, resolution, n)}
+            for how, decoder, z, seconds, steps in found]

@@ -24,7 +24,8 @@ def nested_set(
 )->list:                        # Their files: the nine, then compounds by seed
     "Sample files of the nine probe shapes and of as many compounds as fill the set"
     nine = probe_shapes()
-    if size < len(nine): raise ParameterError("sizes", f"has {size}", f"Give {len(nine)} or more: the probe shapes are in every set")
+    if size < len(nine):
+        raise ParameterError("sizes", f"has {size}", f"Give {len(nine)} or more: the probe shapes are in every set")
     first = COMPOUND_SEEDS["train"]
     makers = {n: lambda n=n: nine[n] for n in nine}
     makers |= {f"compound_{s}": lambda s=s: random_compound(s) for s in range(first, first + size - len(nine))}
@@ -62,8 +63,8 @@ def plan(
     whole = [(str(n), n, equal_work(n, steps, budget, **kwargs)) for n in sizes]
     share, warmup = steps * sizes[0] / sizes[-1], kwargs.pop("warmup", TrainConfig().warmup)
     brief = [max(1, round(share * k)) for k in (1, 10) if share * k < steps]
-    return whole + [(f"{sizes[0]} for {b} steps", sizes[0], equal_work(sizes[0], b, budget, warmup=min(warmup, b // 3), **kwargs))
-                    for b in brief]
+    shorter = lambda b: equal_work(sizes[0], b, budget, warmup=min(warmup, b // 3), **kwargs)
+    return whole + [(f"{sizes[0]} for {b} steps", sizes[0], shorter(b)) for b in brief]
 
 # %% ../nbs/25_scale.ipynb #839c0064
 def examine(

@@ -82,7 +82,7 @@ def zero_set(
     resolution:int=128,                  # Cells along each axis
     half:float=.5,                       # Half side of the box that is searched, units of the cube
     steepness:float=2.,                  # Slope of the field up to which no zero is missed
-    normalisation:Normalisation=None,    # Map from the shape's own units to the cube, such as `SDFSamples.meta` holds; None: stay in the cube
+    normalisation:Normalisation=None,    # From the shape's own units to the cube, as in `SDFSamples.meta`; None: stay
 )->trimesh.Trimesh:                      # Faces outward; metadata: evaluations
     "Marching cubes of the zero set, coarse to fine; `InputError` when the field has one sign only"
     if resolution < 1: raise ParameterError("resolution", f"is {resolution}", "Give a positive number of cells")
@@ -144,7 +144,8 @@ def field_quality(
     return {**row, **compare_points(x, nx, *mesh_points(mesh, n, seed)), "verdict": "ok"}
 
 # %% ../nbs/16_surface.ipynb #58a25b7b
-MEASURES = {"surface_error": -1, "chamfer": -1, "normal_consistency": 1, "iou": 1, "sign": 1, "ghost": -1}  # 1: more is better
+MEASURES = {  # 1: more is better
+    "surface_error": -1, "chamfer": -1, "normal_consistency": 1, "iou": 1, "sign": 1, "ghost": -1}
 
 def quality_table(
     rows:list,     # Dictionaries of `field_quality`, each with a `shape`
@@ -163,7 +164,8 @@ def print_quality(
     "A line a measure: mean, median and worst of each set"
     print(f"{'':20s}" + "".join(f"{name + ' (%d)' % t['n']:>30s}" for name, t in tables.items()))
     for key in MEASURES:
-        print(f"{key:20s}" + "".join("{mean:10.4f}{median:10.4f}{worst:10.4f}".format(**t[key]) for t in tables.values()))
+        cells = ("{mean:10.4f}{median:10.4f}{worst:10.4f}".format(**t[key]) for t in tables.values())
+        print(f"{key:20s}" + "".join(cells))
 
 # %% ../nbs/16_surface.ipynb #701ca3c7
 def worst_pictures(
@@ -178,4 +180,4 @@ def worst_pictures(
         except InputError: return None
     rows = [[picture(f) for f in fields] for fields in zip(*((truth.sdf, field) for field, truth in cases.values()))]
     blank = [[""] * len(cases)]
-    return image_grid(rows, ["true", "found"], list(cases), notes=blank + [list(notes or blank[0])])
+    return image_grid(rows, ["true", "found"], list(cases), 1.5, blank + [list(notes or blank[0])])
