@@ -111,7 +111,7 @@ class DINOTrainer:
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
         self.loss = DINOLoss(head.prototypes, config.student_temp, sinkhorn=config.sinkhorn)
         for module in (self.student, self.teacher, self.loss): module.to(views.device)
-        if config.affinity and views.seen is None:
+        if config.affinity and views.related is None:
             raise ParameterError("affinity", f"is {config.affinity}, but the views have no relations",
                                  "Give the folder of 33_relations, or 0")
         self.optim = torch.optim.AdamW(_groups(self.student, self.c.weight_decay), lr=self.c.lr)
@@ -125,7 +125,7 @@ class DINOTrainer:
         loss, answers, _ = self.loss([(l, i) for (_, l), (_, i) in zip(learned, batch.views)], [l for _, l in taught],
                                      now["teacher_temp"])
         loss = c.dino * loss
-        if c.affinity: loss = loss + c.affinity * affinity_loss(learned[1][0].unflatten(0, batch.shape), batch.seen)
+        if c.affinity: loss = loss + c.affinity * affinity_loss(learned[1][0].unflatten(0, batch.shape), batch.related)
         self.optim.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.student.parameters(), c.clip)

@@ -104,11 +104,11 @@ class DINOLoss(nn.Module):
 # %% ../nbs/35_head.ipynb #1e14a477
 def affinity_loss(
     features:torch.Tensor,  # Features before normalisation, (B, P, D)
-    seen:torch.Tensor,      # Who sees whom, (B, P, P), symmetric with ones on the diagonal
+    related:torch.Tensor,   # How much points belong together, (B, P, P), symmetric, not negative
 )->torch.Tensor:            # Mean over shapes of the squared Frobenius distance
     "How far inner products of features are from the normalised relation"
-    root = seen.sum(-1).rsqrt()
-    target = seen * root[:, :, None] * root[:, None, :]
+    root = related.sum(-1).rsqrt()
+    target = related * root[:, :, None] * root[:, None, :]
     return (target - features @ features.transpose(1, 2) / features.shape[1]).square().sum((1, 2)).mean()
 
 # %% ../nbs/35_head.ipynb #b626e057
@@ -147,7 +147,7 @@ def load_head(
 def adapt_head(
     head:ProjectionHead,   # Stays as it is
     acts:torch.Tensor,     # Activations of the shape's points, (P, D)
-    seen:torch.Tensor,     # Who sees whom, (P, P)
+    related:torch.Tensor,  # How much points belong together, (P, P)
     steps:int=100,         # Optimiser steps; 0 returns a plain copy
     lr:float=1e-3,         # Learning rate at the start, linear to zero
     noise:float=.05,       # Noise on the standardised activations
@@ -161,6 +161,6 @@ def adapt_head(
         noisy = acts[at] + noise * head.std * torch.randn(len(at), acts.shape[1], generator=g)
         optim.param_groups[0]["lr"] = lr * (1 - step / steps)
         optim.zero_grad(set_to_none=True)
-        affinity_loss(head(noisy)[0][None], seen[at][:, at].float()[None]).backward()
+        affinity_loss(head(noisy)[0][None], related[at][:, at].float()[None]).backward()
         optim.step()
     return head.eval().requires_grad_(False)

@@ -20,7 +20,7 @@ from .dino import ProjectionHead, adapt_head, load_head
 from .fit import FitConfig, fit_shape
 from .mesh import load_mesh, normalise
 from .plot import part_colors
-from .relations import line_of_sight
+from .relations import affinity, relate
 from .sdf import MeshField, Sampler, sample
 
 # %% ../nbs/41_segment.ipynb #92f68d41
@@ -145,9 +145,9 @@ def adapted(
     seed:int=0,            # Seed of subsets and noise
 )->ProjectionHead:
     "A copy of the head that has looked at the shape, without labels"
-    seen = line_of_sight(lambda p: query(fit.decoder, p, fit.latent), points)
+    related = affinity(relate(lambda p: query(fit.decoder, p, fit.latent, precision="auto"), points))
     _, acts = query(fit.decoder, points, fit.latent, activations=True)
-    return adapt_head(head, torch.from_numpy(np.hstack(acts)), torch.from_numpy(seen), steps, seed=seed)
+    return adapt_head(head, torch.from_numpy(np.hstack(acts)), torch.from_numpy(related), steps, seed=seed)
 
 # %% ../nbs/41_segment.ipynb #70c69275
 def segment(
@@ -155,7 +155,7 @@ def segment(
     parts="auto",                                     # Number of parts, `auto` or `prototypes`
     weights="probe9",                                 # Name or folder of weights, or a pair (Backbone, ProjectionHead)
     fit:FitConfig=FitConfig(steps=100, tune=300),     # Budget of the fit
-    adapt:int=100,                                    # Label-free steps of the head on the shape's lines of sight
+    adapt:int=100,                                    # Label-free steps of the head on how the shape's points belong together
     sampler:Sampler=Sampler(20_000, 4096),            # Samples that the fit and the clusters see
     backend:str="auto",                               # Distance back end
     seed:int=0,                                       # Seed of samples and clusters

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-import torch
+import numpy as np, torch
 from fastcore.basics import patch
 
 from .activations import ActivationCache
 from .core import MismatchError, content_hash, progress
 from .decoder import Backbone
-from .relations import read_relations
+from .relations import affinity, read_relations
 
 # %% ../nbs/34_views.ipynb #beab022c
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
     views:list               # (activations (B·P_v, D), index (B·P_v,) of the point whose teacher answer each learns)
     n_global:int             # How many of the first views cover all points; the teacher sees these
     shape:tuple              # (B, P)
-    seen:torch.Tensor=None   # Who sees whom, (B, P, P) float; None without relations
+    related:torch.Tensor=None  # How much points belong together, (B, P, P) float; None without relations
 
 # %% ../nbs/34_views.ipynb #f6c09e38
 class Views:
@@ -66,12 +66,14 @@ class Views:
         half = len(read[0]["points"]) // 2
         self.points, self.acts = (gather(e[k][:half] for e in read) for k in ("points", "acts"))
         self.codes = gather(backbone.latents[n] for n in cache.names)
-        self.seen = None if relations is None else gather(read_relations(cache, relations, n) for n in cache.names)
-        if self.seen is not None and self.seen.shape[1] > half:
+        self.related = None if relations is None else gather(
+            affinity(*read_relations(cache, relations, n)).astype(np.float16) for n in cache.names)
+        if self.related is not None and self.related.shape[1] > half:
             raise MismatchError(relations,
-                                f"covers {self.seen.shape[1]} points, the training half of the cache has {half}",
+                                f"covers {self.related.shape[1]} points, the training half of the cache has {half}",
                                 "Relate fewer points, or cache more")
-        self.digest = content_hash({} if self.seen is None else {"seen": self.seen.cpu().numpy()}, cache.index)
+        related = {} if self.related is None else {"related": self.related.cpu().numpy()}
+        self.digest = content_hash(related, cache.index)
         self.spread = self.codes.std() if len(self.codes) > 1 else self.codes.abs().mean()
 
     def at(self,
@@ -95,14 +97,14 @@ class Views:
 # %% ../nbs/34_views.ipynb #a96569b2
 @patch
 def _pick(self:Views, g):
-    "Shapes, points and who sees whom of one step"
+    "Shapes, points and affinities of one step"
     which = torch.randperm(len(self.names), generator=g)[: self.c.shapes]
-    if self.seen is None:
+    if self.related is None:
         room = self.points.shape[1] - min(self.c.points, self.points.shape[1])
         cut = torch.randint(room + 1, (1,), generator=g).item()
         return which, torch.arange(cut, self.points.shape[1] - room + cut), None
-    at = torch.randperm(self.seen.shape[1], generator=g)[: self.c.points]
-    return which, at, self.seen[which][:, at][:, :, at].float()
+    at = torch.randperm(self.related.shape[1], generator=g)[: self.c.points]
+    return which, at, self.related[which][:, at][:, :, at].float()
 
 # %% ../nbs/34_views.ipynb #76c94312
 @patch
@@ -112,13 +114,13 @@ def draw(
 )->Batch:
     "One batch of views over the same points"
     c, g = self.c, torch.Generator().manual_seed(self.c.seed * 1_000_003 + step)
-    which, at, seen = self._pick(g)
+    which, at, related = self._pick(g)
     points, clean, codes = self.points[which][:, at], self.acts[which][:, at].float(), self.codes[which]
     b, p = points.shape[:2]
     normal = lambda like: torch.randn(like.shape, generator=g).to(self.device)
     noisy = lambda x: x + c.feature_noise * self.scale * normal(x)
-    partner = (torch.arange(p).expand(b, p) if seen is None else
-               torch.multinomial(seen.flatten(0, 1).cpu(), 1, generator=g).view(b, p))
+    partner = (torch.arange(p).expand(b, p) if related is None else
+               torch.multinomial(related.flatten(0, 1).cpu(), 1, generator=g).view(b, p))
     partner = (partner + p * torch.arange(b)[:, None]).to(self.device)
     shaken = codes + c.latent_noise * self.spread * normal(codes)
     views = [(clean, partner), (noisy(self.at(points, shaken) if c.latent_noise else clean), partner)]
@@ -127,4 +129,4 @@ def draw(
         views.append((noisy(clean.gather(1, few[..., None].expand(-1, -1, clean.shape[-1]))),
                       partner.gather(1, few)))
     if c.rotate: views.append((self.at(points @ random_rotation(g).to(self.device), codes), partner))
-    return Batch([(x.flatten(0, 1), i.flatten()) for x, i in views], 2, (b, p), seen)
+    return Batch([(x.flatten(0, 1), i.flatten()) for x, i in views], 2, (b, p), related)
