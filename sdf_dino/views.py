@@ -41,8 +41,9 @@ def random_rotation(
 
 # %% ../nbs/34_views.ipynb #03a6cfb5
 class Batch(NamedTuple):
-    "Views of B shapes at P points each, flattened shape by shape"
-    views:list               # (activations (B·P_v, D), index (B·P_v,) of the point whose teacher answer each learns)
+    "Views of B shapes at P points each"
+    views:list               # (activations (B, P_v, D), index (B·P_v,) of the point whose teacher answer each learns, shape by
+                             # shape, affinities (B, P_v, P_v) or None)
     n_global:int             # How many of the first views cover all points; the teacher sees these
     shape:tuple              # (B, P)
     related:torch.Tensor=None  # How much points belong together, (B, P, P) float; None without relations
@@ -123,10 +124,11 @@ def draw(
                torch.multinomial(related.flatten(0, 1).cpu(), 1, generator=g).view(b, p))
     partner = (partner + p * torch.arange(b)[:, None]).to(self.device)
     shaken = codes + c.latent_noise * self.spread * normal(codes)
-    views = [(clean, partner), (noisy(self.at(points, shaken) if c.latent_noise else clean), partner)]
+    views = [(clean, partner, related),
+             (noisy(self.at(points, shaken) if c.latent_noise else clean), partner, related)]
     if c.local:
         few = torch.stack([torch.randperm(p, generator=g)[: min(c.local, p)] for _ in range(b)]).to(self.device)
-        views.append((noisy(clean.gather(1, few[..., None].expand(-1, -1, clean.shape[-1]))),
-                      partner.gather(1, few)))
-    if c.rotate: views.append((self.at(points @ random_rotation(g).to(self.device), codes), partner))
-    return Batch([(x.flatten(0, 1), i.flatten()) for x, i in views], 2, (b, p), related)
+        among = None if related is None else related.take_along_dim(few[:, :, None], 1).take_along_dim(few[:, None], 2)
+        views.append((noisy(clean.take_along_dim(few[..., None], 1)), partner.gather(1, few), among))
+    if c.rotate: views.append((self.at(points @ random_rotation(g).to(self.device), codes), partner, related))
+    return Batch([(x, i.flatten(), r) for x, i, r in views], 2, (b, p), related)
