@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['part_colors', 'styled', 'save_figure', 'render_mesh', 'render_points', 'image_grid', 'slice_field', 'draw_slice',
-           'view_mesh']
+           'corner_colors', 'view_mesh']
 
 # %% ../nbs/01_plot.ipynb #d6237389
 import colorsys
@@ -157,6 +157,13 @@ def draw_slice(
     ax.set(aspect="equal", xticks=[], yticks=[])
 
 # %% ../nbs/01_plot.ipynb #f7c4c7e2
+def corner_colors(
+    rgb,              # Colour of each face, (F,3) uint8
+)->np.ndarray:        # One number for each corner of each face, (3F,) uint32
+    "Colours of faces, packed as k3d wants them for unwelded corners"
+    rgb = np.asarray(rgb, np.uint32)
+    return np.repeat(rgb[:, 0] << 16 | rgb[:, 1] << 8 | rgb[:, 2], 3)
+
 def view_mesh(
     mesh,            # trimesh.Trimesh, or anything with `vertices` and `faces`
     labels=None,     # Part of each face, (F,); None draws it grey
@@ -164,10 +171,9 @@ def view_mesh(
     "A live view of a mesh with one colour a part"
     import k3d
     faces = np.asarray(mesh.faces)
-    rgb = part_colors(np.full(len(faces), -1) if labels is None else labels).astype(np.uint32)
-    packed = np.repeat(rgb[:, 0] << 16 | rgb[:, 1] << 8 | rgb[:, 2], 3).astype(np.uint32)
+    colors = corner_colors(part_colors(np.full(len(faces), -1) if labels is None else labels))
     corners = np.asarray(mesh.vertices, np.float32)[faces].reshape(-1, 3)
     plot = k3d.plot(grid_visible=False, camera_auto_fit=True)
-    plot += k3d.mesh(corners, np.arange(len(corners), dtype=np.uint32).reshape(-1, 3), colors=packed, flat_shading=True,
+    plot += k3d.mesh(corners, np.arange(len(corners), dtype=np.uint32).reshape(-1, 3), colors=colors, flat_shading=True,
                      side="double")
     return plot
