@@ -4,14 +4,11 @@
 
 # %% auto #0
 __all__ = ['overlap', 'part_scores', 'rand_index_error', 'area_errors', 'cut_field', 'cut_discrepancy', 'Panel', 'score_faces',
-           'labelled_parts', 'one_segment', 'find_method', 'judge', 'judge_all', 'mean_scores']
+           'labelled_parts', 'one_segment', 'model_case', 'psb_case']
 
-# %% ../nbs/50_evaluate.ipynb #0576097c
-import time
-from functools import cached_property, lru_cache
-from importlib import import_module
+# %% ../nbs/50_evaluate.ipynb #ce43d1b7
+from functools import lru_cache
 from itertools import permutations
-from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -19,14 +16,14 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 from sklearn.metrics import normalized_mutual_info_score
 
-from .core import ParameterError, SdfDinoError, progress, read_json, write_json
-from .guard import GuardError
+from .core import ParameterError
 from .probe import score
 from .psb import Model, models
 from .smooth import face_pairs, smooth_labels, split_components
-from .workers import child, side_by_side
+from .subjects import HALF_A
+from .trials import Case, mean_rows
 
-# %% ../nbs/50_evaluate.ipynb #d765c3ec
+# %% ../nbs/50_evaluate.ipynb #a1186ca2
 def _numbered(labels):
     "(number of names, labels renumbered from 0 in their order); without a sort where they are small numbers already"
     labels = np.asarray(labels)
@@ -36,7 +33,7 @@ def _numbered(labels):
     place = np.cumsum(np.bincount(labels) > 0) - 1
     return int(place[-1]) + 1, place[labels]
 
-# %% ../nbs/50_evaluate.ipynb #efbc4307
+# %% ../nbs/50_evaluate.ipynb #e9e11d37
 def overlap(
     a,              # Labels, (N,)
     b,              # Other labels of the same items, (N,)
@@ -48,7 +45,7 @@ def overlap(
     (rows, i), (columns, j) = _numbered(a), _numbered(b)
     return np.bincount(i*columns + j, weights, rows*columns).reshape(rows, columns).astype(float)
 
-# %% ../nbs/50_evaluate.ipynb #95e59fef
+# %% ../nbs/50_evaluate.ipynb #6a403b28
 def part_scores(
     true,      # True part of each item, (N,)
     found,     # Found part of each item, (N,)
@@ -59,7 +56,7 @@ def part_scores(
     return {**score(np.asarray(true), np.asarray(found)), "nmi": float(normalized_mutual_info_score(true, found)),
             "miou": float(iou[linear_sum_assignment(-iou)].sum()/len(iou)), "any_miou": float(iou.max(1).mean())}
 
-# %% ../nbs/50_evaluate.ipynb #d323ae89
+# %% ../nbs/50_evaluate.ipynb #ea3c6596
 def rand_index_error(
     a,         # Label of each face, (F,)
     b,         # Label of each face in the other segmentation, (F,)
@@ -69,7 +66,7 @@ def rand_index_error(
     if n < 3: return float(len(both) != both.shape[1])
     return float((pairs(both.sum(1)) + pairs(both.sum(0)) - 2*pairs(both))/(n*((n - 1)//2)))
 
-# %% ../nbs/50_evaluate.ipynb #d82ba990
+# %% ../nbs/50_evaluate.ipynb #502123a7
 def area_errors(
     found,     # Label of each face, (F,)
     true,      # The same for the reference, (F,)
@@ -83,7 +80,7 @@ def area_errors(
             "gce": float(min((n*e12).sum(), (n*e21).sum())/n.sum()),
             "lce": float((n*np.minimum(e12, e21)).sum()/n.sum())}
 
-# %% ../nbs/50_evaluate.ipynb #994dff9b
+# %% ../nbs/50_evaluate.ipynb #9a0563bc
 def cut_field(
     mesh,      # trimesh.Trimesh
     labels,    # Label of each face, (F,)
@@ -97,7 +94,7 @@ def cut_field(
     ways = csr_matrix((np.maximum(mesh.edges_unique_length, 1e-12*mesh.scale), (i, j)), (len(mesh.vertices),)*2)
     return cut, dijkstra(ways, directed=False, indices=cut, min_only=True)
 
-# %% ../nbs/50_evaluate.ipynb #5f3efc6e
+# %% ../nbs/50_evaluate.ipynb #64983eae
 def cut_discrepancy(
     mesh,      # trimesh.Trimesh
     a,         # `cut_field` of one segmentation
@@ -111,7 +108,7 @@ def cut_discrepancy(
     radius = np.average(np.linalg.norm(centres - middle, axis=1), weights=areas)
     return float(away[np.isfinite(away)].mean()/radius) if np.isfinite(away).any() else np.nan
 
-# %% ../nbs/50_evaluate.ipynb #09bb23bf
+# %% ../nbs/50_evaluate.ipynb #3f7522a5
 class Panel:
     "The human segmentations of one model, ready to be scored against"
     def __init__(self,
@@ -138,21 +135,17 @@ class Panel:
         if np.shape(labels) != (len(self.mesh.faces),):
             raise ParameterError("labels", f"have the shape {np.shape(labels)}", f"Give ({len(self.mesh.faces)},)")
         ready = self._ready(np.asarray(labels))
-        return {**_mean([self._against(ready, d, split) for d in self.drawn]), "segments": int(ready[split].max() + 1)}
+        return {**mean_rows([self._against(ready, d, split) for d in self.drawn]),
+                "segments": int(ready[split].max() + 1)}
 
     def human(self,
         split:bool=True,   # As in `score`
     )->dict:               # Metric → mean over ordered pairs, so that scores with two sides count both
         "How people stand with each other"
         pairs = [self._against(a, b, split) for a, b in permutations(self.drawn, 2)]
-        return {**_mean(pairs), "segments": float(np.mean([d[split].max() + 1 for d in self.drawn]))}
+        return {**mean_rows(pairs), "segments": float(np.mean([d[split].max() + 1 for d in self.drawn]))}
 
-def _mean(rows):
-    "Mean of each metric over rows, without what is undefined; None where all is"
-    values = {k: [r[k] for r in rows if r.get(k) is not None and np.isfinite(r[k])] for k in (rows[0] if rows else ())}
-    return {k: float(np.mean(v)) if v else None for k, v in values.items()}
-
-# %% ../nbs/50_evaluate.ipynb #f0b9ffff
+# %% ../nbs/50_evaluate.ipynb #4a108bef
 def score_faces(
     model:Model,          # Of the benchmark
     labels,               # Label of each face, (F,)
@@ -164,7 +157,7 @@ def score_faces(
     if smooth > 0: out["smooth"] = panel.score(smooth_labels(model.mesh, np.asarray(labels), smooth))
     return out
 
-# %% ../nbs/50_evaluate.ipynb #a1baef6f
+# %% ../nbs/50_evaluate.ipynb #f4dac225
 def labelled_parts(
     model,   # Of the benchmark
     k,       # Not used: the parts are given
@@ -173,92 +166,33 @@ def labelled_parts(
     "The labelled parts of Kalogerakis, Hertzmann & Singh (2010), as a method"
     return model.parts()[1]
 
-# %% ../nbs/50_evaluate.ipynb #800af772
 def one_segment(
-    model,   # Of the benchmark, or anything with a mesh
+    x,       # Anything with a mesh, or with points
     k,       # Not used: it is one
     seed,    # Not used
 )->np.ndarray:
     "Everything in one segment"
-    return np.zeros(len(model.mesh.faces), np.int64)
+    return np.zeros(len(x.points if hasattr(x, "points") else x.mesh.faces), np.int64)
 
-# %% ../nbs/50_evaluate.ipynb #59160a64
-def find_method(
-    name:str,   # `module:function`
-):              # The function
-    "A method by name; `ParameterError` when there is none"
-    module, _, function = name.partition(":")
-    try: return getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as e:
-        raise ParameterError("method", f"{name} is not found ({e})", "Name it module:function") from None
-
-# %% ../nbs/50_evaluate.ipynb #ef772c6f
+# %% ../nbs/50_evaluate.ipynb #fd1e4bf7
 @lru_cache(maxsize=4)
 def _archive(data): return {m.id: m for m in models(data)}
 
-# %% ../nbs/50_evaluate.ipynb #e9fd75d3
-def judge(
-    data:str,                 # Where the benchmark lies
-    id:int,                   # Number of the model
-    method,                   # `module:function`, a function, or `human`
-    by_model:bool=True,       # k as most people drew; False lets the method choose
-    seed:int=0,               # Handed to the method
-    smooth:float=0.,          # As in `score_faces`
-)->dict:                      # id, category, k, seconds, and the readings of `score_faces`
-    "Run a method on one model and score what it says"
-    model = _archive(str(data))[id]
-    out = {"id": id, "category": model.category, "k": model.n_segments() if by_model else None}
-    if method == "human":
-        panel = Panel(model)
-        return {**out, "seconds": 0., "split": panel.human(), "whole": panel.human(split=False)}
-    call = find_method(method) if isinstance(method, str) else method
-    started = time.perf_counter()
-    labels = call(model, out["k"], seed)
-    return {**out, "seconds": time.perf_counter() - started, **score_faces(model, labels, smooth)}
+def model_case(
+    model,              # A `Model`, or what looks like one
+    smooth:float=0.,    # As in `score_faces`
+)->Case:
+    "A model as a test of any method"
+    people = lambda: {"split": Panel(model).human(), "whole": Panel(model).human(split=False)}
+    about = {"category": model.category, "half": "A" if model.category in HALF_A else "B"}
+    return Case(model, len(model.mesh.faces), model.n_segments(), lambda found: score_faces(model, found, smooth),
+                about, people)
 
-# %% ../nbs/50_evaluate.ipynb #33511d70
-def _guarded(data, id, method, how, seconds):
-    "One row, whatever happens to the method"
-    try:
-        if not isinstance(method, str): return judge(data, id, method, **how)
-        with child(seconds, 16_384.) as guard:
-            return guard.call("sdf_dino.evaluate:judge", str(data), id, method, **how)
-    except (GuardError, SdfDinoError) as e:
-        if method == "human": raise
-        return {**judge(data, id, one_segment, **how), "seconds": None, "error": str(e)}
-
-def _one(data, id, method, how, seconds, path, mark):
-    row = {**_guarded(data, id, method, how, seconds), "made_by": mark}
-    write_json(path, row)
-    return row
-
-# %% ../nbs/50_evaluate.ipynb #762355d1
-def judge_all(
-    data,                     # Where the benchmark lies
-    method,                   # As in `judge`
-    folder,                   # Where the rows are kept, one file a model
-    ids=None,                 # Numbers of the models; None for all that are there
-    by_model:bool=True,       # As in `judge`
-    seed:int=0,               # As in `judge`
-    smooth:float=0.,          # As in `judge`
-    workers:int=2,            # Models at a time
-    seconds:float=900.,       # Time limit for a model; for named methods
-)->list:                      # Rows of `judge`, by number
-    "A method on every model, resumable, several at a time"
-    if isinstance(method, str) and method != "human": find_method(method)   # a wrong name fails at once
-    how = {"by_model": by_model, "seed": seed, "smooth": smooth}
-    mark = {"method": method if isinstance(method, str) else getattr(method, "__name__", "function"), **how}
-    paths = {i: Path(folder)/f"{i}.json" for i in (ids or sorted(_archive(str(data))))}
-    done = {i: r for i, p in paths.items() if p.exists() and (r := read_json(p))["made_by"] == mark}
-    tasks = [(data, i, method, how, seconds, p, mark) for i, p in paths.items() if i not in done]
-    for row in progress(side_by_side(_one, tasks, workers), total=len(tasks), desc=mark["method"].rpartition(":")[2]):
-        done[row["id"]] = row
-    return [done[i] for i in paths]
-
-# %% ../nbs/50_evaluate.ipynb #1156c6db
-def mean_scores(
-    rows:list,               # Rows of `judge`
-    reading:str="split",     # split, whole or smooth
-)->dict:                     # Metric → mean; None where it is undefined for all
-    "Scores of a set: every model has the same weight"
-    return _mean([r[reading] for r in rows])
+def psb_case(
+    id:int,             # Number of the model
+    seed:int=0,         # Not used: the model is what it is
+    data:str="",        # Where the benchmark lies
+    smooth:float=0.,    # As in `score_faces`
+)->Case:
+    "A model of the benchmark by its number"
+    return model_case(_archive(str(data))[id], smooth)
