@@ -130,11 +130,12 @@ def tune_decoder(
     decoder:DeepSDF,         # Not changed
     z:torch.Tensor,          # Code to start from, (L,)
     points:torch.Tensor,     # (N,3)
-    sdf:torch.Tensor,        # Signed distances, (N,)
+    sdf:torch.Tensor,        # Signed distances, (N,), or what `loss` takes instead, (N,…)
     config:FitConfig,        # Budget
     clamp:float=.1,          # δ of the training
     prior:float=1e-4,        # λ of the training
     until:float=float("inf"),# Wall clock at which to stop
+    loss=sdf_loss,           # Of predictions (1,n), targets (1,n,…) and δ
 )->tuple:                    # tuned copy, code (L,), steps taken
     "Adam on a copy of the decoder and on the code, for one shape"
     decoder, z = copy.deepcopy(decoder).requires_grad_(True), z.detach().clone().requires_grad_(True)
@@ -145,9 +146,8 @@ def tune_decoder(
         for group in optim.param_groups: group["lr"] = cosine_lr(step, config.tune, config.tune_lr, config.tune // 20)
         _, p = batch_at(step, 1, len(sdf), 1, config.points, config.seed)
         with torch.autocast(device, dtype, enabled=dtype is not None): predicted = decoder(points[p][None], z[None])
-        loss = sdf_loss(predicted, sdf[p][None], clamp).sum() + prior * z.square().sum()
         optim.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss(predicted, sdf[p][None], clamp).sum() + prior * z.square().sum()).backward()
         optim.step()
         taken += 1
     return decoder.eval().requires_grad_(False), z.detach(), taken
