@@ -6,12 +6,16 @@ import shutil
 import sys
 
 import pytest
+import yaml
 from conftest import ROOT, run
 
 from sdf_dino.core import read_parameters
 from sdf_dino.jobs import find_job, job_list
+from sdf_dino.training import model_card
 
 STAGES = sorted(p for p in (ROOT / "nbs").glob("[0-9]*.ipynb"))
+TUTORIALS = sorted((ROOT / "nbs").glob("tutorial_*.ipynb"))
+WEIGHTS = sorted(p for p in (ROOT / "sdf_dino" / "weights").iterdir() if p.is_dir())
 
 
 def exported(folder):
@@ -68,7 +72,7 @@ def test_the_readme_names_every_notebook_and_shows_pictures_that_exist():
     assert linked and [path for path in linked if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.parametrize("path", STAGES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", STAGES + TUTORIALS, ids=lambda p: p.stem)
 def test_notebooks_are_clean_and_small(path, tmp_path):
     copy = tmp_path / path.name
     shutil.copy(path, copy)
@@ -83,3 +87,19 @@ def test_notebooks_are_clean_and_small(path, tmp_path):
 def test_every_job_has_right_names_and_types(stage, job):
     declared = read_parameters(ROOT / "nbs" / f"{stage}.ipynb")
     assert set(find_job(stage, job).params) == set(declared) and all(p.doc for p in declared.values())
+
+
+@pytest.mark.parametrize("folder", WEIGHTS, ids=lambda p: p.name)
+def test_weights_say_what_they_were_made_from(folder):
+    way_out = f"python -c \"from sdf_dino.training import write_model_card; write_model_card('sdf_dino/weights/{folder.name}')\""
+    assert (folder / "README.md").exists() and (folder / "README.md").read_text() == model_card(folder), way_out
+    assert "licence" in model_card(folder) and "**data**" in model_card(folder)
+
+
+def test_the_citation_is_whole_and_in_step():
+    "The keys that the Citation File Format 1.2.0 requires, and what settings.ini says too"
+    said, settings = yaml.safe_load((ROOT / "CITATION.cff").read_text()), (ROOT / "settings.ini").read_text()
+    assert {"cff-version", "message", "title", "authors"} <= set(said) and said["cff-version"] == "1.2.0"
+    assert said["authors"] and all(set(a) & {"name", "family-names", "given-names", "alias"} for a in said["authors"])
+    assert f"version = {said['version']}\n" in settings and f"author = {said['authors'][0]['name']}\n" in settings
+    assert said["license"] == "Apache-2.0" and "Apache License" in (ROOT / "LICENSE").read_text()
