@@ -202,10 +202,12 @@ def compare_runs(
     names = [f"{r['notebook']}/{r['run']}" for r in rows]
     params = [yaml.safe_load((data_dir()/"runs"/name/"params.yml").read_text(encoding="utf-8")) for name in names]
     metrics = [{k: v for k, v in r.items() if k not in ("notebook", "run", "done")} for r in rows]
-    return [{"kind": kind, "name": key, **dict(zip(names, values))}
-            for kind, sides in (("parameter", params), ("metric", metrics))
-            for key in dict.fromkeys(k for side in sides for k in side)
-            if any(v != values[0] for v in (values := [side.get(key) for side in sides]))]
+    out = []
+    for kind, sides in (("parameter", params), ("metric", metrics)):
+        for key in dict.fromkeys(k for side in sides for k in side):
+            values = [side.get(key) for side in sides]
+            if any(v != values[0] for v in values): out.append({"kind": kind, "name": key, **dict(zip(names, values))})
+    return out
 
 def text_table(
     rows:list,   # Dicts with the same keys
