@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['LoopConfig', 'cosine_lr', 'keep_memory', 'world', 'add_up', 'check_world', 'launch', 'Loop', 'settle', 'save_state',
-           'load_state', 'averaged', 'TrainingLog', 'read_log', 'has_stalled', 'train_loop', 'pack_weights',
-           'model_card', 'write_model_card']
+           'load_state', 'averaged', 'TrainingLog', 'read_log', 'has_stalled', 'train_loop', 'pack_weights']
 
 # %% ../nbs/17_training.ipynb #2422bac7
 import copy, ctypes, json, math, os, signal, time, uuid
@@ -16,7 +15,7 @@ import numpy as np, torch
 import torch.distributed as dist
 from torch import nn
 
-from .core import MismatchError, SdfDinoError, atomic, load_tensors, progress, read_json, root, save_tensors, write_json
+from .core import MismatchError, SdfDinoError, atomic, load_tensors, progress, root, save_tensors, write_json
 
 # %% ../nbs/17_training.ipynb #bcdebc91
 @dataclass(frozen=True, kw_only=True)
@@ -315,39 +314,4 @@ def pack_weights(
         with atomic(target/p.name) as t: t.write_bytes(p.read_bytes())
     if curve is not None: curve.savefig(target/"curve.png", dpi=80, bbox_inches="tight", metadata={"Software": None})
     write_json(target/"card.json", card)
-    write_model_card(target.parent)
     return target
-
-# %% ../nbs/17_training.ipynb #66220cdf
-def _in_words(value, most=12):
-    "A value of a card on one line"
-    if isinstance(value, dict): return ", ".join(f"{k} {_in_words(v)}" for k, v in value.items())
-    if isinstance(value, list) and len(value) > most: return f"{len(value)}: {', '.join(map(str, value[:most]))}, …"
-    if isinstance(value, list): return ", ".join(map(str, value)) or "none"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-def model_card(
-    folder,    # One set of weights: parts with a card each, or one card for all
-)->str:        # Markdown
-    "Data, licence, command and scores of weights, from their cards"
-    folder, text = Path(folder), []
-    cards = [p for p in (folder/"card.json", *sorted(folder.glob("*/card.json"))) if p.exists()]
-    for path in cards:
-        card, of = read_json(path), path.parent.name if path.parent != folder else "backbone and head"
-        said = {k: v for k, v in card.items() if k not in ("params", "training", "backbone", "head") and v != ""}
-        text += [f"## {of}", "", *(f"- **{k}**: {_in_words(v)}" for k, v in said.items()),
-                 f"- **settings**: [card.json]({path.relative_to(folder)})", ""]
-        curve = path.with_name("curve.png")
-        if curve.exists(): text += [f"![Loss by step]({curve.relative_to(folder)})", ""]
-    files = sorted(folder.glob("**/*.safetensors"))
-    sizes = ", ".join(f"{p.relative_to(folder)} {p.stat().st_size/1e3:,.0f} kB" for p in files)
-    return "\n".join(["<!-- Generated from card.json by sdf_dino.training.write_model_card -->", "", f"# Weights {folder.name}", "",
-        "Trained on signed distances without part labels. They come under the licence of the project, Apache-2.0; the data",
-        "they were made from has its own, named here. *Unknown* means that the data came without one, so ask its authors",
-        "before you use more than its numbers: latent codes give the shapes back.", "", f"Files: {sizes}.", "", *text])
-
-def write_model_card(
-    folder,    # As in `model_card`
-):
-    "Put the model card beside the weights"
-    with atomic(Path(folder)/"README.md") as t: t.write_text(model_card(folder), encoding="utf-8")

@@ -11,7 +11,7 @@ from conftest import ROOT, run
 
 from sdf_dino.core import read_parameters
 from sdf_dino.jobs import find_job, job_list
-from sdf_dino.training import model_card
+from sdf_dino.cards import model_card
 
 STAGES = sorted(p for p in (ROOT / "nbs").glob("[0-9]*.ipynb"))
 TUTORIALS = sorted((ROOT / "nbs").glob("tutorial_*.ipynb"))
@@ -91,7 +91,7 @@ def test_every_job_has_right_names_and_types(stage, job):
 
 @pytest.mark.parametrize("folder", WEIGHTS, ids=lambda p: p.name)
 def test_weights_say_what_they_were_made_from(folder):
-    way_out = f"python -c \"from sdf_dino.training import write_model_card; write_model_card('sdf_dino/weights/{folder.name}')\""
+    way_out = f"python -c \"from sdf_dino.cards import write_model_card; write_model_card('sdf_dino/weights/{folder.name}')\""
     assert (folder / "README.md").exists() and (folder / "README.md").read_text() == model_card(folder), way_out
     assert "licence" in model_card(folder) and "**data**" in model_card(folder)
 
