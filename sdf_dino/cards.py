@@ -22,9 +22,10 @@ def in_words(
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 # %% ../nbs/27_cards.ipynb #68187bed
-HEAD = """Trained on signed distances without part labels. These weights come under the project's licence, Apache-2.0. The data
-they were made from has a licence of its own, named with each part; *unknown* means that the data came without one. Then ask
-its authors before you pass on shapes that these weights give back: a latent code holds the shape it was made from."""
+HEAD = """Trained on signed distances without part labels. These weights come under the project's licence, Apache-2.0.
+The data they were made from has a licence of its own, named with each part; *unknown* means that the data came without one.
+Then ask its authors before you pass on shapes that these weights give back: a latent code holds the shape it was made
+from."""
 
 def _section(folder, path):
     "One card"
