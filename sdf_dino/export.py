@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['WRITERS', 'part_meshes', 'ply_bytes', 'linear_colors', 'part_scene', 'glb_bytes', 'obj_text', 'view_parts',
-           'html_text', 'part_table', 'npy_bytes', 'part_files', 'write_parts', 'write_original', 'carry_labels']
+           'html_text', 'part_table', 'npy_bytes', 'part_files', 'write_parts', 'write_original', 'carry_labels',
+           'kept_files', 'write_kept']
 
 # %% ../nbs/39_export.ipynb #09175746
 import html, io, json, re
@@ -16,6 +17,7 @@ from trimesh.exchange.gltf import export_glb
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 
 from .core import ParameterError, atomic
+from .mesh import load_mesh
 from .plot import part_colors
 
 # %% ../nbs/39_export.ipynb #2b48c913
@@ -201,3 +203,21 @@ def carry_labels(
     own, theirs = (np.asarray(m.triangles).mean(1) for m in (mesh, other))
     if np.array_equal(own, theirs): return np.asarray(labels)
     return np.asarray(labels)[cKDTree(own).query(theirs)[1]]
+
+# %% ../nbs/39_export.ipynb #f735ffd6
+def kept_files(
+    path,          # Target of `write_kept`
+)->list:           # The scene, *.labels.npy and *.labels.json
+    "Which files a scene that keeps its materials stands for"
+    return [Path(path), *(Path(path).with_suffix(s) for s in (".labels.npy", ".labels.json"))]
+
+def write_kept(
+    source,        # The mesh file as it came
+    mesh,          # The mesh that `load_mesh` makes of it
+    labels,        # Part of each of its faces, (F,)
+    path,          # Target of the scene, as in `write_original`
+)->list:           # The files written
+    "The scene with its own materials, and beside it the part of each of its faces"
+    scene, *beside = kept_files(path)
+    written = load_mesh(write_original(source, scene))
+    return [scene, *(write_parts(written, carry_labels(mesh, labels, written), b)[0] for b in beside)]

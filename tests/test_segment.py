@@ -1,28 +1,125 @@
-"A real mesh of the benchmark to coloured files, with the weights in the package"
+"The segment command: real meshes to coloured files and back, and everything that must be refused"
 import json
+import zipfile
 
 import numpy as np
 import pytest
 import trimesh
 from conftest import run
 
+from sdf_dino.mesh import load_mesh
 from sdf_dino.plot import part_colors
 from sdf_dino.psb import models
+from sdf_dino.repair import REASONS
 
 
 @pytest.fixture(scope="module")
 def chair(shared, tmp_path_factory):
-    "The first chair of the benchmark as a mesh file"
+    "The first chair of the benchmark as a mesh file, in inches and far from the origin"
     path = tmp_path_factory.mktemp("psb") / "chair.off"
-    models(shared / "psb", "Chair")[0].mesh.export(path)
+    mesh = models(shared / "psb", "Chair")[0].mesh
+    trimesh.Trimesh(mesh.vertices * 39.37 + 1000, mesh.faces, process=False).export(path)
     return path
 
 
-def test_a_chair_from_the_command_line(chair, tmp_path):
-    done = run("sdf_dino", "segment", chair, "-o", tmp_path / "parts.ply", "--parts", 4, timeout=240)
-    mesh, parts = trimesh.load(chair, process=False), trimesh.load(tmp_path / "parts.ply", process=False)
-    colors = np.unique(parts.visual.face_colors[:, :3], axis=0)
-    assert np.array_equal(parts.faces, mesh.faces) and np.allclose(parts.vertices, mesh.vertices, atol=1e-5)
-    assert len(colors) == 4 and {tuple(c) for c in colors} == {tuple(c) for c in part_colors(np.arange(4))} and "4 parts" in done.stdout
-    again = run("sdf_dino", "segment", chair, "-o", tmp_path / "parts.ply", check=False)
-    assert again.returncode == 1 and "--force" in again.stderr, "nothing is overwritten unasked"
+@pytest.fixture(scope="module")
+def parts(chair, tmp_path_factory):
+    "The chair in every format by one call, and what the call said"
+    folder = tmp_path_factory.mktemp("parts")
+    names = ("a.ply", "a.glb", "a.obj", "a.html", "a.json", "a.labels.npy")
+    words = [w for name in names for w in ("-o", folder / name)]
+    done = run("sdf_dino", "segment", chair, *words, "--parts", 4, "--features", folder / "f.npy", "--json", timeout=600)
+    return folder, json.loads(done.stdout)
+
+
+def test_the_report_says_what_was_done(parts):
+    folder, said = parts
+    assert {p.name for p in folder.iterdir()} == {
+        "a.ply", "a.glb", "a.obj", "a.mtl", "a.html", "a.json", "a.labels.npy", "f.npy"}
+    assert {str(p) for p in folder.iterdir()} == set(said["files"])
+    assert said["parts"] == 4 and said["told_apart"] in ("strong", "reasonable", "weak", "none")
+    assert {"load", "distances", "fit", "parts", "borders"} <= set(said["stages"])
+
+
+def test_geometry_units_and_the_order_of_faces_stay(chair, parts):
+    mesh, labels = load_mesh(chair), np.load(parts[0] / "a.labels.npy")
+    ply = trimesh.load(parts[0] / "a.ply", process=False)
+    assert np.array_equal(ply.faces, mesh.faces) and np.array_equal(ply.vertices, mesh.vertices)
+    assert np.array_equal(ply.visual.face_colors[:, :3], part_colors(labels))
+    assert np.load(parts[0] / "f.npy").shape == (len(mesh.faces), 64)
+    table = json.loads((parts[0] / "a.json").read_text())["parts"]
+    assert [r["faces"] for r in table] == np.bincount(labels).tolist()
+
+
+@pytest.mark.parametrize("name", ["a.glb", "a.obj"])
+def test_each_part_is_a_node_with_its_own_colour(chair, parts, name):
+    mesh, labels = load_mesh(chair), np.load(parts[0] / "a.labels.npy")
+    scene = trimesh.load_scene(parts[0] / name, process=False, **({"split_object": True} if name == "a.obj" else {}))
+    pieces = sorted(scene.geometry.values(), key=lambda g: g.visual.material.name)
+    assert [g.visual.material.name for g in pieces] == [f"part_{i}" for i in range(4)]
+    for i, piece in enumerate(pieces):
+        assert np.allclose(piece.triangles, mesh.triangles[labels == i], rtol=1e-6)
+        color = piece.visual.material.main_color[:3] / 255
+        if name == "a.glb":   # linear light there
+            color = np.where(color <= .0031308, 12.92 * color, 1.055 * color ** (1 / 2.4) - .055)
+        assert np.abs(color * 255 - part_colors(i)).max() < 8, "a byte of linear light is coarse where it is dark"
+
+
+def test_nothing_is_overwritten_unasked(chair, parts):
+    again = run("sdf_dino", "segment", chair, "-o", parts[0] / "a.ply", check=False)
+    assert again.returncode == 1 and "--force" in again.stderr and "Traceback" not in again.stderr
+
+
+def test_materials_stay_and_labels_go_beside(tmp_path):
+    box = trimesh.creation.box((3, 2, 1))
+    blue = trimesh.visual.material.PBRMaterial(baseColorFactor=[9, 99, 199, 255])
+    box.visual = trimesh.visual.TextureVisuals(material=blue)
+    (tmp_path / "in.glb").write_bytes(trimesh.Scene(box).export(file_type="glb"))
+    run("sdf_dino", "segment", tmp_path / "in.glb", "-o", tmp_path / "out.glb", "--parts", 2, "--keep-materials",
+        timeout=600)
+    assert (tmp_path / "out.glb").read_bytes() == (tmp_path / "in.glb").read_bytes()
+    assert len(np.load(tmp_path / "out.labels.npy")) == 12 and (tmp_path / "out.labels.json").exists()
+
+
+def test_a_shape_of_the_weights_needs_no_mesh(tmp_path):
+    done = run("sdf_dino", "segment", "--latent", "probe9:snowman", "-o", tmp_path / "snowman.ply", timeout=600)
+    assert (tmp_path / "snowman.ply").exists() and "2 parts" in done.stdout and "confidence" in done.stdout
+
+
+TRIANGLES = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\n"
+BAD = {  # A file named after its fault → what it holds
+    "empty-file.glb": "", "truncated.off": "OFF\n400000000 400000000 0\n0 0 0\n", "unknown-format.glb": "<!doctype html>",
+    "unreadable.obj": "v one two three\nf 1 2 3\n", "no-triangles.obj": "v 0 0 0\nv 1 0 0\n",
+    "bad-indices.obj": TRIANGLES + "f 1 2 99\n", "non-finite.obj": TRIANGLES.replace("0 1 0", "0 nan 0"),
+    "no-extent.obj": "v 1 1 1\n" * 3 + "f 1 2 3\n", "flat.obj": TRIANGLES.replace("0 0 1", "1 1 0")}
+
+
+def test_a_folder_of_faults_is_told_one_by_one(tmp_path):
+    for name, text in BAD.items(): (tmp_path / name).write_text(text)
+    done = run("sdf_dino", "segment", tmp_path, "-o", tmp_path / "out", "--json", check=False, timeout=600)
+    rows = {r["source"]: r for r in map(json.loads, done.stdout.splitlines())}
+    assert done.returncode == 4, "no mesh has parts: " + done.stderr
+    assert {n: r["reason"] for n, r in rows.items()} == {n: n.split(".")[0] for n in BAD}
+    assert {r["status"] for r in rows.values()} == {"rejected"}
+
+
+@pytest.mark.parametrize("name, reason", [("nothing.glb", "missing"), ("page.glb", "unknown-format")])
+def test_one_bad_mesh_is_one_line_and_exit_code_1(tmp_path, name, reason):
+    (tmp_path / "page.glb").write_text("<!doctype html>")
+    done = run("sdf_dino", "segment", tmp_path / name, "-o", tmp_path / "out.glb", check=False)
+    assert done.returncode == 1 and REASONS[reason][0] in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_broken_meshes_of_trimesh_cost_themselves_alone(shared, tmp_path):
+    wanted = ("empty.stl", "points_ascii.ply", "unit_cube.STL")
+    with zipfile.ZipFile(shared / "meshes.zip") as z:
+        found = {n.rsplit("/", 1)[-1]: n for n in z.namelist()}
+        names = [n for n in wanted if n in found]
+        for n in names: (tmp_path / n).write_bytes(z.read(found[n]))
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    words = ("sdf_dino", "segment", tmp_path / "list.txt", "-o", tmp_path / "out", "--parts", 2, "--to", "ply")
+    done = run(*words, check=False, timeout=600)
+    rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
+    assert {r["status"] for r in rows} == {"done", "rejected"} and done.returncode == 3 and len(rows) == len(names)
+    again = run(*words, check=False, timeout=600)
+    assert again.returncode == 3 and "0 in this call" in again.stdout, "what is finished is not done again"
