@@ -4,10 +4,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from sdf_dino.evaluate import Panel, judge_all, rand_index_error
+from sdf_dino.evaluate import Panel, psb_case, rand_index_error
 from sdf_dino.psb import models
-from sdf_dino.scoreboard import HUMAN_RAND
+from sdf_dino.robust import HOW, robust_case
+from sdf_dino.scoreboard import HUMAN_RAND, Settings, evaluate
 from sdf_dino.smooth import face_pairs, split_components
+from sdf_dino.trials import judge_all
 
 
 def test_people_score_what_the_benchmark_records(shared):
@@ -37,6 +39,23 @@ def test_a_run_goes_on_where_it_was_cut(shared, tmp_path):
         calls.append(model.id)
         return (model.mesh.triangles_center[:, 0] > np.median(model.mesh.triangles_center[:, 0])).astype(int)
 
-    first = judge_all(shared / "psb", halves, tmp_path, ids=[82])
-    both = judge_all(shared / "psb", halves, tmp_path, ids=[81, 82], workers=1)
+    where = {"data": shared / "psb"}
+    first = judge_all(psb_case, [82], halves, tmp_path, **where)
+    both = judge_all(psb_case, [81, 82], halves, tmp_path, workers=1, **where)
     assert calls == [82, 81] and both[1] == first[0] and 0.1 < both[0]["split"]["rand"] < 0.9
+
+
+def test_lines_of_real_models(shared, tmp_path):
+    "People against people and one segment for all, through the call that the command makes"
+    asked = Settings(str(shared / "psb"), ids="81-83", smooth=0, folder=str(tmp_path))
+    lines = {(r["test"], r["method"], r["metric"]): r for r in evaluate(["psb"], ["human", "one"], asked)}
+    assert lines["psb", "human", "rand"]["mean"] < 0.05 < 0.5 < lines["psb", "one", "rand"]["mean"]
+    assert lines["psb", "one", "rand"]["shapes"] == 3 and lines["psb/B", "human", "rand"] | {"test": "psb"} == lines["psb", "human", "rand"]
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_people_agree_on_a_disturbed_mesh_as_before(how, shared):
+    "Labels carried to another mesh of the same shape keep what people agree on"
+    data = str(shared / "psb")
+    before, after = (rand_index_error(*robust_case(f"81.{name}", data=data).given.segmentations()[:2]) for name in ("as_it_is", how))
+    assert abs(before - after) < 0.03
