@@ -164,15 +164,16 @@ def vote(
     hit = [((named == i) & (t == i)).sum()/((named == i) | (t == i)).sum() for i in range(len(names))]
     return {"miou": float(np.mean(hit)), "acc": float((named == t).mean())}
 
-# %% ../nbs/54_coseg.ipynb #2c24d484
+# %% ../nbs/54_coseg.ipynb #c251821f
 def category_rows(
-    answers:dict,    # Model → (found, names, seconds), as `look_at_all` gives them
+    kinds:list,      # Category of each mesh
+    answers:list,    # (found, names, seconds) of each, as `look_at_all` gives them
     seed:int=0,      # Of k-means
 )->list:             # One row a category: readings parts and prototypes, as `judge` would write them
     "Scores of a method by category"
     rows = []
-    for kind in dict.fromkeys(m.category for m in answers):
-        found, names, seconds = zip(*(a for m, a in answers.items() if m.category == kind))
+    for kind in dict.fromkeys(kinds):
+        found, names, seconds = zip(*(a for k, a in zip(kinds, answers) if k == kind))
         known = np.concatenate(names) != ""
         true = np.concatenate(names)[known]
         score = lambda k: vote(jointly(found, k, seed)[known], true)
@@ -189,14 +190,14 @@ def coseg_lines(
     if ":" not in bare and bare not in COSEG: return
     full = (bare if ":" in bare else f"sdf_dino.{COSEG[bare]}") + at + other
     stamp = weights_stamp(method, ("psb_a", "psb_b"))
-    wanted = [m for m in models(settings.benchmark, settings.categories) if m.paths["labels"]]
-    ids = chosen_ids([m.id for m in wanted], settings.ids, settings.step)
+    kinds = {m.id: m.category for m in models(settings.benchmark, settings.categories) if m.paths["labels"]}
+    ids = chosen_ids(list(kinds), settings.ids, settings.step)
     runs = []
     for seed in range(1 if bare == "one" else settings.seeds):
         folder = settings.place/"coseg"/method.replace(":", ".")/str(seed)
         if settings.force: shutil.rmtree(folder, ignore_errors=True)
         found = look_at_all(settings.benchmark, ids, full, folder, seed, stamp, settings.workers)
-        runs.append(category_rows(dict(zip((m for m in wanted if m.id in ids), found)), seed))
+        runs.append(category_rows([kinds[i] for i in ids], found, seed))
     for reading, suffix in (("parts", ""), ("prototypes", "/prototypes")):
         yield result_lines(f"coseg{suffix}", method, runs, reading)
     for kind in (r["id"] for r in runs[0]):
