@@ -174,7 +174,7 @@ def find_test(
     if name not in TESTS: raise ParameterError("tests", f"has {name!r}", f"Use {', '.join(TESTS)}")
     return TESTS[name] if isinstance(TESTS[name], Test) else find_method(f"sdf_dino.{TESTS[name]}")
 
-# %% ../nbs/53_scoreboard.ipynb #40dfa874
+# %% ../nbs/53_scoreboard.ipynb #f192f4c9
 def chosen_ids(
     every:list,       # All ids of a test
     words:str="",     # Comma list of ids and ranges of their numbers, such as 81,101-120; empty for all
@@ -182,12 +182,12 @@ def chosen_ids(
 )->list:
     "The shapes that were asked for"
     number = lambda i: int(re.search(r"(\d+)", str(i))[1]) if re.search(r"\d", str(i)) else None
-    spans = [re.fullmatch(r"(\d+)-(\d+)", w) for w in words.split(",")]
-    wanted = lambda i: str(i) in words.split(",") or any(
-        m and number(i) is not None and int(m[1]) <= number(i) <= int(m[2]) for m in spans)
-    found = [i for i in every if not words or wanted(i)][::step]
-    if not found: raise ParameterError("ids", f"{words} are not in this test", f"It has {every[0]} … {every[-1]}")
-    return found
+    ends = {w: [int(n) for n in w.split("-")] if re.fullmatch(r"\d+(-\d+)?", w) else [] for w in words.split(",") if w}
+    spans = {w: range(n[0], n[-1] + 1) if n else () for w, n in ends.items()}
+    hits = {w: [i for i in every if str(i) == w or number(i) in r] for w, r in spans.items()}
+    none = [w for w, found in hits.items() if not found]
+    if none: raise ParameterError("ids", f"{', '.join(none)}: not in this test", f"It has {every[0]} … {every[-1]}")
+    return [i for i in every if not words or any(i in found for found in hits.values())][::step]
 
 def weights_stamp(
     method:str,       # A name of the table
