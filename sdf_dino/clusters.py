@@ -112,14 +112,11 @@ def find_parts(
     features,             # Features of surface points, before normalisation, (N, D)
     neighbours,           # Of `on_surface`
     k="auto",             # Number of parts, or auto
-    spread:float=1.,      # Directions for each part
 )->tuple:                 # (labels (N,), `Parts`)
     "Ward's linkage in the leading directions, across the surface"
     k = count_parts(features) if k == "auto" else k
     if not 1 <= k <= len(features): raise ParameterError("parts", f"is {k}", f"Use 1 to {len(features)}")
-    values, vectors = principal(features)
-    d = min(max(2, round(spread * k)), vectors.shape[1])
-    directions = vectors[:, :d] / np.sqrt(values[:d].clip(1e-9 * values[0]))
+    directions = principal(features)[1][:, :max(2, k)]
     rows = unit_rows(np.asarray(features, np.float64) @ directions)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="the number of connected components")   # it joins them itself

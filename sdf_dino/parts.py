@@ -14,6 +14,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from torch.nn.utils import parametrize
 
+from .clusters import count_parts, find_parts
 from .core import InputError, MismatchError, ParameterError, pick_device
 from .decoder import Backbone, DeepSDF, autocast_dtype
 from .deepsdf import reconstruction
@@ -121,14 +122,18 @@ def label_points(
     logits,               # Their prototype logits, (N, K)
     parts="auto",         # As in `parse_parts`
     seed:int=0,           # Seed of k-means
+    near=None,            # Who is next to whom on the surface, (N,N), as `on_surface` says; None: k-means
 ):                        # Function (features, logits) → labels, numbered from 0
     "Learn the parts of one shape from its samples; the result labels any other points of it"
     k = parse_parts(parts)
     if k == "prototypes":
         used = np.unique(np.argmax(logits, 1))
         return lambda f, l: np.argmax(l[:, used], 1)
-    if k == "auto": k = choose_parts(features, seed=seed)[0]
+    if k == "auto": k = choose_parts(features, seed=seed)[0] if near is None else count_parts(features)
     if k > len(features): raise ParameterError("parts", f"is {k}", f"Use 1 to {len(features)}")
+    if near is not None:
+        regions = find_parts(features, near, k)[1]
+        return lambda f, l: regions.of(f).argmax(1)
     model = KMeans(k, n_init=10, random_state=seed).fit(features)
     return lambda f, l: model.predict(np.asarray(f, model.cluster_centers_.dtype))
 

@@ -107,7 +107,7 @@ class RelationConfig:
     surface:float = .3      # Share of the surface graph in the affinity; the rest is sight
     neighbours:int = 10     # Neighbours in the surface graph
     concavity:float = 20.   # How strongly a concave crease parts neighbours
-    thickness:float = 0.    # How strongly unequal thickness weakens sight: exp(−thickness · |log ratio|)
+    thickness:float = 1.    # How strongly unequal thickness weakens sight: exp(−thickness · |log ratio|)
 
 @dataclass
 class Relation:

@@ -15,6 +15,7 @@ from pathlib import Path
 import igl, numpy as np, torch, trimesh
 from scipy.spatial import cKDTree
 
+from .clusters import on_surface
 from .core import ParameterError, save_tensors, write_json
 from .decoder import extract_surface, query
 from .dino import ProjectionHead, adapt_head
@@ -142,9 +143,9 @@ class Stages(dict):
         self[name], self._since = round(time.perf_counter() - self._since, 3), time.perf_counter()
 
 def _label_faces(look, inside, surface, parts, smooth, least, seed, stages):
-    "Labels, features and logits of the faces of a mesh in the cube, and how sure they are; `look` tells of points"
-    samples = look(surface)
-    label = label_points(*samples, parts, seed)
+    "Labels, features, logits of the faces of a mesh in the cube, and how sure; `look` tells of points, `surface` has normals"
+    samples = look(surface[0])
+    label = label_points(*samples, parts, seed, on_surface(*surface))
     sure, word = confidence(samples[0], label(*samples), seed)
     features, logits = look(inside.triangles_center)
     labels = label(features, logits)
@@ -183,7 +184,7 @@ def segment(
     own = adapted(fitted, head, samples.surface[:budget.sight], budget.adapt, seed) if budget.adapt else None
     stages.lap("adapt")
     look = lambda points: part_features(fitted.decoder, fitted.latent, head, points, own)
-    *found, info = _label_faces(look, inside, samples.surface, parts, smooth, least, seed, stages)
+    *found, info = _label_faces(look, inside, (samples.surface, samples.normals), parts, smooth, least, seed, stages)
     fit = {"start": fitted.start, "steps": fitted.steps, "cut": fitted.cut, **fitted.quality}
     return Segmentation(mesh, *found, {**info, "fit": fit, "weights": "" if made else str(weights),
                                        "backbone": backbone.hash, "device": str(backbone.device)})
@@ -211,6 +212,6 @@ def segment_latent(
     mesh = extract_surface(backbone.decoder, code, resolution)
     stages.lap("surface")
     look = lambda points: part_features(backbone.decoder, code, head, points)
-    *found, info = _label_faces(look, mesh, mesh_points(mesh, points, seed)[0], parts, smooth, least, seed, stages)
+    *found, info = _label_faces(look, mesh, mesh_points(mesh, points, seed), parts, smooth, least, seed, stages)
     how = {"latent": shape, "weights": weights if isinstance(weights, str) else ""}
     return Segmentation(mesh, *found, {**info, **how, "backbone": backbone.hash, "device": str(backbone.device)})
