@@ -7,17 +7,17 @@ __all__ = ['Scene', 'scene', 'fresh_head', 'found_parts']
 
 # %% ../nbs/43_unseen.ipynb #06cff904
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np, torch
 
-from .decoder import Backbone, query
+from .clusters import find_parts, on_surface, spectral_features
+from .decoder import Backbone, positional_encoding, query
 from .fit import FitConfig, fit_shape
 from .head import ProjectionHead, adapt_head
 from .probe import cluster, score
 from .relations import RelationConfig, affinity, relate, spectral_parts
 from .sdf import Sampler, sample
-from .segment import choose_parts
 
 # %% ../nbs/43_unseen.ipynb #06e7e77f
 @dataclass
@@ -25,6 +25,7 @@ class Scene:
     "What is known of one shape when its parts are sought"
     name:str                # Name of the shape
     points:np.ndarray       # Surface samples, (P,3)
+    near:object             # Who is next to whom on the surface, (P,P) sparse
     acts:torch.Tensor       # Their activations, (P,D) float32
     seen:np.ndarray         # Who sees whom, (P,P) bool
     related:torch.Tensor    # How much they belong together, (P,P) float32
@@ -45,7 +46,7 @@ def scene(
     fitted, at, begun = fit_shape(backbone, samples, fit), samples.surface[:points], time.time()
     seen = relate(lambda p: query(fitted.decoder, p, fitted.latent, precision="auto"), at, relation)
     _, acts = query(fitted.decoder, at, fitted.latent, activations=True)
-    return Scene(shape.name, at, torch.from_numpy(np.hstack(acts)), seen.seen, torch.from_numpy(affinity(seen, relation)),
+    return Scene(shape.name, at, on_surface(at, seen.normals), torch.from_numpy(np.hstack(acts)), seen.seen, torch.from_numpy(affinity(seen, relation)),
                  fitted.quality, {"fit": fitted.seconds, "relations": time.time() - begun}, samples.labels[:points])
 
 # %% ../nbs/43_unseen.ipynb #2b4a7953
@@ -59,23 +60,36 @@ def fresh_head(
     new.mean.copy_(head.mean), new.std.copy_(head.std)
     return new
 
+def _says(head, acts, related):
+    with torch.no_grad(): return tuple(x[0].numpy() for x in head(acts[None], related[None]))
+
+def _adaptations(s, head, steps, seed):
+    "Features after label-free steps: from the trained head, from random weights, and those on coordinates; seconds of the first"
+    place = positional_encoding(torch.as_tensor(s.points), 4)
+    blank = fresh_head(ProjectionHead(replace(head.config, inputs=place.shape[-1])), seed)
+    starts = {"adapted": (head, s.acts), "adapted from nothing": (fresh_head(head, seed), s.acts),
+              "adapted from nothing, xyz": (blank, place)}
+    out, begun = {}, time.time()
+    for name, (h, acts) in starts.items():
+        out[name] = _says(adapt_head(h, acts, s.related, steps, seed=seed), acts, s.related)[0]
+        if name == "adapted": seconds = time.time() - begun
+    return out, seconds
+
+# %% ../nbs/43_unseen.ipynb #c0ffee43
 def found_parts(
     s:Scene,               # A shape
-    head:ProjectionHead,   # A trained head
+    heads:dict,            # Name → trained head, asked at once
+    alone:ProjectionHead,  # The head that adapts to the shape
     k:int,                 # True number of parts
     adapt:int=100,         # Label-free steps on the shape
     seed:int=0,            # Seed of k-means and of the adaptation
 )->dict:                   # Method → labels (P,), and the seconds of the adaptation under "seconds"
-    "Parts of one shape by the head and by its controls"
+    "Parts of one shape by heads and by their controls"
     out = {"xyz": cluster(s.points, k, seed), "raw": cluster(s.acts, k, seed),
-           "spectral, sight": spectral_parts(s.seen, k, seed), "spectral": spectral_parts(s.related, k, seed)}
-    begun, own = time.time(), {}
-    ready = {"head": head, "adapted": adapt_head(head, s.acts, s.related, adapt, seed=seed)}
-    out["seconds"] = time.time() - begun
-    ready["adapted from nothing"] = adapt_head(fresh_head(head, seed), s.acts, s.related, adapt, seed=seed)
-    for name, h in ready.items():
-        with torch.no_grad(): features, logits = (x[0] for x in h(s.acts[None], s.related[None]))
-        out[name] = cluster(features, k, seed)
-        if name == "head": out["head, argmax"] = logits.argmax(-1).numpy()
-        own[f"{name}, own k"] = cluster(features, choose_parts(features.numpy(), seed=seed)[0], seed)
-    return out | own
+           "spectral, sight": spectral_parts(s.seen, k, seed)}
+    said = {name: _says(h, s.acts, s.related) for name, h in heads.items()}
+    out |= {f"{name}, argmax": logits.argmax(-1) for name, (_, logits) in said.items()}
+    tuned, seconds = _adaptations(s, alone, adapt, seed)
+    features = {"spectral": spectral_features(s.related)} | {n: f for n, (f, _) in said.items()} | tuned
+    out |= {name: find_parts(f, s.near, k)[0] for name, f in features.items()}
+    return out | {f"{name}, own k": find_parts(f, s.near)[0] for name, f in features.items()} | {"seconds": seconds}
