@@ -149,18 +149,18 @@ def prototype_pictures(
     looks:list,      # Of `look_at`
     prototype:int,   # Which
     n:int=5,         # Shapes shown
-    size:int=150,    # Side of a picture, pixels
+    size:int=110,    # Side of a picture, pixels
 )->list:             # n pictures
     "The shapes in which a prototype owns most points, the strongest first"
     most = sorted(looks, key=lambda l: -(l.fires == prototype).mean())[:n]
-    return [render_points(l.points, np.where(l.fires == prototype, 3, -1), size, zoom=1) for l in most]
+    return [render_points(l.points, np.where(l.fires == prototype, 3, -1), size, zoom=1, dot=4) for l in most]
 
 def query_pictures(
     looks:list,         # Of `look_at`
     describe,           # One of `DESCRIPTIONS`
     query_part:tuple,   # (number of the shape, part)
     k:int=5,            # Answers
-    size:int=150,       # Side of a picture, pixels
+    size:int=110,       # Side of a picture, pixels
 )->list:                # k + 1 pictures, the query first
     "A part and the parts of other shapes that are most alike"
     vectors, kinds, at = part_rows(looks, describe)
@@ -168,5 +168,5 @@ def query_pictures(
     answers = nearest_parts(vectors, at[:, 0], k)[q]
     def draw(i, color):
         l = looks[at[i, 0]]
-        return render_points(l.points, np.where(l.labels == at[i, 1], color, -1), size, zoom=1)
+        return render_points(l.points, np.where(l.labels == at[i, 1], color, -1), size, zoom=1, dot=4)
     return [draw(q, 4)] + [draw(i, 2 if kinds[i] == kinds[q] else 3) for i in answers]
