@@ -132,8 +132,8 @@ def label_points(
     if k == "auto": k = choose_parts(features, seed=seed)[0] if near is None else count_parts(features)
     if k > len(features): raise ParameterError("parts", f"is {k}", f"Use 1 to {len(features)}")
     if near is not None:
-        regions = find_parts(features, near, k)[1]
-        return lambda f, l: regions.of(f).argmax(1)
+        regions, some = find_parts(features, near, k)[1], 65_536     # at once: `of` counts in double precision
+        return lambda f, l: np.concatenate([regions.of(x).argmax(1) for x in np.split(f, range(some, len(f), some))])
     model = KMeans(k, n_init=10, random_state=seed).fit(features)
     return lambda f, l: model.predict(np.asarray(f, model.cluster_centers_.dtype))
 

@@ -143,7 +143,7 @@ class Stages(dict):
         self[name], self._since = round(time.perf_counter() - self._since, 3), time.perf_counter()
 
 def _label_faces(look, inside, surface, parts, smooth, least, seed, stages):
-    "Labels, features, logits of the faces of a mesh in the cube, and how sure; `look` tells of points, `surface` has normals"
+    "Labels, features, logits of the faces, and how sure; `look` tells of points in the cube, `surface` has normals"
     samples = look(surface[0])
     label = label_points(*samples, parts, seed, on_surface(*surface))
     sure, word = confidence(samples[0], label(*samples), seed)
