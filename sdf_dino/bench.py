@@ -4,20 +4,30 @@
 
 # %% auto #0
 __all__ = ['take_turns', 'line', 'layer_sizes', 'step_operations', 'bare_products', 'textbook_decoder', 'Textbook', 'noise_set',
-           'bench_deepsdf', 'scale_row', 'bench']
+           'bench_deepsdf', 'scale_row', 'compound_mesh', 'seconds_of_coacd', 'bench_features', 'bench_segment',
+           'noise_cache', 'timed_steps', 'bench_dino', 'bench']
 
 # %% ../nbs/70_bench.ipynb #0c16aca0
-import math, resource, time
+import math, resource, tempfile, time
+from pathlib import Path
 
 import numpy as np, torch
 import torch.nn.functional as F
 from torch import nn
 
-from .core import ParameterError
-from .decoder import DecoderConfig, DeepSDF, autocast_dtype, query
+from .activations import ActivationCache, moments
+from .core import ParameterError, save_tensors, write_json
+from .decoder import Backbone, DecoderConfig, DeepSDF, autocast_dtype, query
 from .deepsdf import Dataset, TrainConfig, Trainer, cosine_lr, sdf_loss
+from .dino import DINOConfig, DINOTrainer, HeadConfig
 from .distance import bench as bench_sdf
+from .parts import load_weights, part_features
+from .segment import segment
+from .shapes import random_compound
+from .store import forget
+from .surface import zero_set
 from .training import keep_memory
+from .views import ViewConfig, Views
 
 # %% ../nbs/70_bench.ipynb #ebeec581
 def take_turns(
@@ -167,13 +177,128 @@ def scale_row(
     return {"shapes": len(data.names), "load": loaded, "step": float(np.median(seconds)), "set_MB": held,
             "peak_MB": peak()}
 
+# %% ../nbs/70_bench.ipynb #464ba5c3
+def compound_mesh(
+    faces:int,          # About how many
+    seed:int=100003,    # Of the random compound
+)->object:              # trimesh.Trimesh in the cube
+    "One shape in any number of faces"
+    return zero_set(random_compound(seed).sdf, round((faces/3.9)**.5))
+
+def seconds_of_coacd(
+    mesh,     # trimesh.Trimesh
+)->float:
+    "How long convex decomposition takes"
+    try: import coacd
+    except ImportError: raise ParameterError("coacd", "is not installed", "pip install 'sdf_dino[baselines]'") from None
+    coacd.set_log_level("off")
+    begun = time.perf_counter()
+    coacd.run_coacd(coacd.Mesh(mesh.vertices, mesh.faces))
+    return time.perf_counter() - begun
+
+def bench_features(
+    model:tuple,        # (Backbone, ProjectionHead)
+    n:int=65_536,       # Points
+    rounds:int=3,       # Turns
+):                      # Yields rows as `line` gives them
+    "Features and prototypes at points against distances alone"
+    backbone, head = model
+    z, points = next(iter(backbone.latents.values())), np.random.default_rng(0).uniform(-.5, .5, (n, 3))
+    for p in ("float32", "auto"):
+        t = take_turns({"sdf": lambda: query(backbone.decoder, points, z, precision=p), "features": lambda:
+                        part_features(backbone.decoder, z, head, points, precision=p)}, rounds, backbone.device)
+        yield line(f"segment/features/{p}", t["features"], t["sdf"], n, "points/s")
+
+# %% ../nbs/70_bench.ipynb #b3ebf598
+def bench_segment(
+    sizes:tuple=(1000, 20_000, 1_000_000),  # Faces, ascending: a peak never falls
+    weights="probe9",      # Name or folder of weights, or a pair
+    preset="fast",         # As in `segment`
+    most:int=20_000,       # Up to so many faces CoACD is the reference; beyond, ours of the size before
+    rounds:int=3,          # Runs; each row is their median
+    device="cpu",          # Where
+):                         # Yields dicts of bench, ours, reference, ratio, unit
+    "Seconds of each stage and of the whole, peak memory of the process, and the price of features"
+    model, before = weights if isinstance(weights, tuple) else load_weights(weights, device), float("nan")
+    yield from bench_features(model, rounds=rounds)
+    for faces in sizes:
+        mesh = compound_mesh(faces)
+        runs = [segment(mesh, "auto", model, preset).info["stages"] for _ in range(rounds)]
+        other = float(np.median([seconds_of_coacd(mesh) for _ in range(rounds)])) if faces <= most else before
+        found = {k: float(np.median([r[k] for r in runs])) for k in runs[0]} | {
+            "total": (before := float(np.median([sum(r.values()) for r in runs])))}
+        for stage, s in found.items():
+            yield {"bench": f"segment/{stage}/{faces}", "ours": s, "reference": other, "ratio": other/max(s, 1e-3),
+                   "unit": "s"}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
+        yield {"bench": f"segment/peak/{faces}", "ours": peak, "reference": 2048., "ratio": 2048/peak, "unit": "MiB"}
+
+# %% ../nbs/70_bench.ipynb #e9173ad5
+def noise_cache(
+    folder,             # Where to write it
+    backbone:Backbone,  # Whose shapes it is of
+    points:int,         # Of each shape
+)->ActivationCache:
+    "An activation cache to measure time on"
+    rng, width, digests = np.random.default_rng(0), sum(backbone.decoder.widths), {}
+    acts = rng.standard_normal((points, width), np.float32).astype(np.float16)
+    for name in backbone.latents:
+        acts = np.roll(acts, 7, 1)
+        entry = {"points": rng.uniform(-.45, .45, (points, 3)).astype(np.float32), "acts": acts, **moments(acts)}
+        digests[name] = save_tensors(Path(folder)/f"{name}.safetensors", entry)
+    write_json(Path(folder)/"index.json", {"backbone": backbone.hash, "widths": backbone.decoder.widths,
+                                           "points": points, "spread": 0., "shapes": digests})
+    return ActivationCache(folder)
+
+def timed_steps(
+    trainer:DINOTrainer,   # Has taken a step
+    steps:int,             # To take
+)->tuple:                  # (steps a second, share of the time that they waited for data)
+    "How fast a head trains, and how much of that is waiting"
+    trainer.views.store.waited, begun = 0., time.perf_counter()
+    for _ in range(steps): trainer.one_step()
+    spent = time.perf_counter() - begun
+    return steps / spent, trainer.views.store.waited / spent
+
+# %% ../nbs/70_bench.ipynb #4fb82c60
+def bench_dino(
+    sizes:tuple=((64, 128, 3, 300), (128, 256, 6, 100)),  # latent, hidden, layers, shapes in the set
+    points:int=4096,        # Cached points of a shape
+    view:ViewConfig=ViewConfig(),  # Which views
+    steps:int=4,            # Steps of each measurement
+    device="cpu",           # Where
+):                          # Yields rows as `line` gives them; the reference of waiting is the bar of a tenth
+    "Steps from files against steps from memory, and the share of them that waits for data"
+    keep_memory()
+    for latent, hidden, layers, shapes in sizes:
+        net = DeepSDF(DecoderConfig(latent, hidden, layers)).to(device)
+        bb = Backbone(net, {f"noise_{i}": torch.randn(latent, device=device) for i in range(shapes)}, {}, "noise")
+        with tempfile.TemporaryDirectory() as folder:
+            cache, found = noise_cache(folder, bb, points), {}
+            for how in ("memory", "first", "cold", "warm"):
+                if how in ("memory", "first"):
+                    trainer = DINOTrainer(Views(cache, bb, view, stream=how == "first"), HeadConfig(cache.dim),
+                                          DINOConfig(steps=10_000))
+                    trainer.one_step()
+                if how in ("first", "cold"): forget(cache)
+                found[how] = timed_steps(trainer, steps)
+        for how in ("first", "cold", "warm"):
+            (rate, share), (reference, _) = found[how], found["memory"]
+            word = f"{shapes}x{points}x{hidden * layers}/{how}"
+            yield {"bench": f"dino/step/{word}", "ours": rate, "reference": reference, "ratio": rate / reference,
+                   "unit": "steps/s"}
+            yield {"bench": f"dino/waiting/{word}", "ours": share, "reference": .1, "ratio": .1 / max(share, 1e-9),
+                   "unit": "share of the time"}
+
 # %% ../nbs/70_bench.ipynb #284cc0aa
 def bench(
-    what:str,         # deepsdf or sdf
-    rounds:int=7,     # Turns, for deepsdf
-    device="cpu",     # Where, for deepsdf
+    what:str,         # deepsdf, sdf or segment
+    rounds:int=7,     # Turns; segment takes three at most
+    device="cpu",     # Where, save for sdf
 ):                    # Yields dicts of bench, ours, reference, ratio, unit
     "The rows of a bench by its name"
     if what == "deepsdf": yield from bench_deepsdf(rounds=rounds, device=device)
+    elif what == "dino": yield from bench_dino(device=device)
     elif what == "sdf": yield from bench_sdf()
-    else: raise ParameterError("bench", f"is {what!r}", "Use deepsdf or sdf")
+    elif what == "segment": yield from bench_segment(rounds=min(rounds, 3), device=device)
+    else: raise ParameterError("bench", f"is {what!r}", "Use deepsdf, sdf or segment")

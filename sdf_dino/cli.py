@@ -71,16 +71,20 @@ def jobs():
 # %% ../nbs/90_cli.ipynb #891a4c18
 @app.command()
 def runs(
+    which: Annotated[list[str], typer.Argument(help="Stages or runs, such as 40_dino or 40_dino/probe-1a2b; none: all")] = [],
+    compare: Annotated[bool, typer.Option("--compare", help="Only what differs: parameters, then metrics")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,
 ):
-    "List the run directories with their headline numbers."
-    from sdf_dino.jobs import finished_runs
-    for row in finished_runs():
-        rest = {k: round(v, 4) if isinstance(v, float) else v
-                for k, v in row.items() if k not in ("notebook", "run", "done")}
-        typer.echo(json.dumps(row) if as_json else
-                   f"{row['notebook']:16s} {row['run']:20s} {'done' if row['done'] else 'open'}  "
-                   + "  ".join(f"{k}={v}" for k, v in rest.items()))
+    "List the run directories with their headline numbers, or compare them."
+    from sdf_dino.jobs import compare_runs, finished_runs, text_table
+    rows = finished_runs(*which)
+    if compare: rows = compare_runs(rows)
+    if as_json: lines = map(json.dumps, rows)
+    elif compare: lines = [text_table(rows)]
+    else:
+        numbers = lambda row: [f"{k}={round(v, 4) if isinstance(v, float) else v}" for k, v in list(row.items())[3:]]
+        lines = [f"{r['notebook']:16s} {r['run']:20s} {'done' if r['done'] else 'open'}  {'  '.join(numbers(r))}" for r in rows]
+    for line in lines: typer.echo(line)
 
 # %% ../nbs/90_cli.ipynb #e1410bce
 @app.command()
@@ -109,30 +113,32 @@ def prepare(
 # %% ../nbs/90_cli.ipynb #6b68ce12
 @app.command()
 def segment(
-    mesh: Annotated[Path, typer.Argument(help="A mesh file")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Coloured parts: *.glb or *.ply")],
+    out: Annotated[list[Path], typer.Option("-o", "--out", help="Files to write, by their endings: .glb, .ply, .obj, "
+        ".html, .json, .npy (labels), .features.npy; for several meshes one folder")],
+    meshes: Annotated[list[str], typer.Argument(help="Mesh files, folders or lists of them; none with --latent")] = [],
     parts: Annotated[str, typer.Option(help="A number, auto or prototypes")] = "auto",
+    preset: Annotated[str, typer.Option(help="draft, fast or best")] = "fast",
+    smooth: Annotated[float, typer.Option(help="How strongly borders are shortened; 0 for not at all")] = 1.,
     weights: Annotated[str, typer.Option(
-        help="Name of weights in the package, or a folder with backbone and head")] = "probe9",
+        help="auto, the name of weights in the package, or a folder with backbone and head")] = "auto",
+    latent: Annotated[str, typer.Option(help="A shape of a backbone instead of a mesh, such as probe9:chair")] = "",
+    features: Annotated[Path, typer.Option(help="Part feature of each face of one mesh, *.npy")] = None,
+    to: Annotated[list[str], typer.Option(help="In a folder: endings of the files of each mesh")] = ["glb"],
+    keep_materials: Annotated[bool, typer.Option(help="The scene as it came; labels go beside it")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of samples and clusters")] = 0,
-    force: Annotated[bool, typer.Option(help="Overwrite the output")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a mesh")] = False,
+    force: Annotated[bool, typer.Option(help="Overwrite, and do again what is finished")] = False,
 ):
-    "Find the parts of a mesh."
-    from sdf_dino.core import ParameterError
-    if out.exists() and not force: raise ParameterError(out, "exists already", "Choose another name, or pass --force")
-    if out.suffix.lower() not in (".glb", ".ply"):
-        raise ParameterError(out, "has no format that keeps part colours", "Name it *.glb or *.ply")
-    from sdf_dino.segment import segment as find_parts
-    found = find_parts(mesh, parts, weights, seed=seed)
-    found.export(out)
-    typer.echo(f"{out}: {found.n_parts} parts of {len(found.labels)} faces, "
-               f"surface error {found.info['fit']['surface_error']:.4f}, "
-               + ", ".join(f"{k} {v:.1f} s" for k, v in found.info["stages"].items()))
+    "Find the parts of a mesh, or of many; a killed batch goes on. Exit code 3: some meshes have no parts, 4: none has."
+    from sdf_dino.batch import Request, segment_command
+    request = Request(parts, weights, preset, smooth, device, seed, keep_materials)
+    raise typer.Exit(segment_command(meshes, out, request, latent, features, to, force, as_json, typer.echo))
 
 # %% ../nbs/90_cli.ipynb #8e0dcda5
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(help="deepsdf or sdf")],
+    what: Annotated[str, typer.Argument(help="deepsdf, sdf or segment")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,
     rounds: Annotated[int, typer.Option(help="Turns that ours and the reference take; ratios are medians")] = 7,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "cpu",
