@@ -194,7 +194,8 @@ def seam_table(
     against = [ratios(rows, "seam_error", to) for to in ("whole", "random parts")]
     for way in dict.fromkeys(r["way"] for r in rows):
         mine = lambda s, get: np.mean([get(r) for r in rows if (r["way"], r["seed"]) == (way, s)])
-        cells = [f"{np.mean([mine(s, lambda r: r['ari']) for s in seeds]):.2f}"]
+        ari = np.mean([mine(s, lambda r: r["ari"]) for s in seeds])
+        cells = [f"{ari:.2f}" if ari else "–"]
         for key, unit in scale.items():
             v = [unit*mine(s, lambda r: r["field"][key]) for s in seeds]
             cells.append(f"{np.mean(v):.2f}" + (f" ± {np.std(v, ddof=1):.2f}" if len(v) > 1 else ""))
