@@ -211,7 +211,7 @@ def solve_output(
     head:ProjectionHead,   # Changed in place
     acts:torch.Tensor,     # Activations of a shape's points, (P, D)
     related:torch.Tensor,  # How much they belong together, (P, P)
-    ridge:float=1e-4,      # Share of the mean square that is added to each direction's own
+    ridge:float=1e-3,      # Share of the mean square that is added to each direction's own
 ):
     "Give the output layer the weights that fit the relations best, in closed form"
     x = head.mlp[:-1]((acts - head.mean) / head.std)
@@ -222,8 +222,9 @@ def solve_output(
     lower = torch.linalg.cholesky(square)
     z = torch.linalg.solve_triangular(lower, x.T, upper=False)              # rows are orthonormal over the points
     values, vectors = torch.linalg.eigh(z @ normalised(related.double()) @ z.T / len(x))
-    n = head.config.features
+    n = min(head.config.features, len(values))     # a narrow layer spans fewer
     out = torch.linalg.solve_triangular(lower.T, vectors[:, -n:] * values[-n:].clamp_min(0).sqrt(), upper=True)
+    out = F.pad(out, (head.config.features - n, 0))
     head.mlp[-1].weight.copy_(out[:-1].T), head.mlp[-1].bias.copy_(out[-1])
 
 # %% ../nbs/35_head.ipynb #59cdce5c

@@ -102,13 +102,19 @@ def find_job(
 def jobs_named(
     name:str,            # Job name, such as probe
     overrides:dict=None, # As in `find_job`
-)->list:                 # `Job`s in the order of the stages
+)->list:                 # `Job`s in the order of the stages, save that what a job reads comes before it
     "The jobs of that name over all stages, and their variants: `probe` means `probe-design` too"
     found = [find_job(nb, job, overrides) for nb, jobs in sorted(job_list().items())
              for job in jobs if job.split("-")[0] == name]
     every = sorted({job for jobs in job_list().values() for job in jobs})
     if not found: raise ParameterError(name, "is a job of no stage", _closest(name, every))
-    return found
+    ordered = {}
+    def put(job):       # what it reads, then itself
+        for need in job.needs:
+            if need in found: put(need)
+        ordered[job.notebook, job.name] = job
+    for job in found: put(job)
+    return list(ordered.values())
 
 # %% ../nbs/03_jobs.ipynb #908f9288
 def _execute(job):
