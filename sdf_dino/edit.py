@@ -72,7 +72,7 @@ class SharpConfig:
     fit:FitConfig = FitConfig(tune=400)   # Budget of one part: `tune` steps of `points` points
     samples:int = 16384                   # Points drawn for one part
     seam:float = .025                     # Faces closer than this to a border of parts are not believed
-    reach:float = .06                     # How far a part may go on where other parts are nearer
+    reach:float = .03                     # How far a part may go on where other parts are nearer
     cover:float = .5                      # Share of the depth to which inside points stay covered
     margin:float = .1                     # From the part's faces to the walls of its box
     spread:tuple = (.0225, .0071)         # Standard deviations of points about the faces, half of the points each

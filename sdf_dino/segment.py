@@ -24,7 +24,7 @@ from .fit import FitConfig, fit_shape
 from .mesh import _flat, load_mesh, normalise
 from .parts import (choose_parts, choose_weights, confidence, label_points, load_weights, parse_parts,
                             part_features, weights_dir)
-from .relations import affinity, relate
+from .relations import RelationConfig, affinity, relate
 from .repair import Rejection, weld
 from .sdf import MeshField, Sampler, sample
 from .smooth import face_pairs, merge_fragments, smooth_labels
@@ -125,9 +125,11 @@ def adapted(
     points,                # Surface points whose relations are used, (P,3)
     steps:int,             # Optimiser steps
     seed:int=0,            # Seed of subsets and noise
+    counted:bool=True,     # False: the number of parts is given, and the surface may speak louder
 )->ProjectionHead:         # On the code's device
     "A copy of the head that has looked at the shape, without labels"
-    related = affinity(relate(lambda p: query(fit.decoder, p, fit.latent, precision="auto"), points))
+    relation = relate(lambda p: query(fit.decoder, p, fit.latent, precision="auto"), points)
+    related = affinity(relation, RelationConfig(surface=.3 if counted else .6))
     _, acts = query(fit.decoder, points, fit.latent, activations=True)
     seen = (torch.from_numpy(x) for x in (np.hstack(acts), related))
     return adapt_head(copy.deepcopy(head).cpu(), *seen, steps, seed=seed).to(fit.latent.device)
@@ -181,7 +183,8 @@ def segment(
     stages.lap("weights")
     fitted = fit_shape(backbone, samples, budget.fit)
     stages.lap("fit")
-    own = adapted(fitted, head, samples.surface[:budget.sight], budget.adapt, seed) if budget.adapt else None
+    counted = not isinstance(parts, int)
+    own = adapted(fitted, head, samples.surface[:budget.sight], budget.adapt, seed, counted) if budget.adapt else None
     stages.lap("adapt")
     look = lambda points: part_features(fitted.decoder, fitted.latent, head, points, own)
     *found, info = _label_faces(look, inside, (samples.surface, samples.normals), parts, smooth, least, seed, stages)
