@@ -123,7 +123,7 @@ def _execute(job):
     os.environ["SDF_DINO_RUN"] = str(job.path)
     if os.path.exists(f"/proc/{os.getpid()}/fd/2"): os.environ["SDF_DINO_PROGRESS"] = f"/proc/{os.getpid()}/fd/2"
     try: papermill.execute_notebook(job.source, job.path/"notebook.ipynb", job.params, kernel_name="python3",
-                                    cwd=root()/"nbs",
+                                    cwd=root()/"nbs", store_widget_state=False,   # 44_look leaves what is worth keeping
                                     progress_bar={"desc": f"{job.notebook}/{job.name}", "leave": False})
     finally:
         for key in ("SDF_DINO_RUN", "SDF_DINO_PROGRESS"): os.environ.pop(key, None)

@@ -24,7 +24,7 @@ from .fit import FitConfig, fit_shape
 from .mesh import _flat, load_mesh, normalise
 from .parts import (choose_parts, choose_weights, confidence, label_points, load_weights, parse_parts,
                             part_features, weights_dir)
-from .relations import RelationConfig, affinity, relate
+from .relations import affinity, relate
 from .repair import Rejection, weld
 from .sdf import MeshField, Sampler, sample
 from .smooth import face_pairs, merge_fragments, smooth_labels
@@ -105,10 +105,10 @@ class Preset:
     fit:FitConfig = FitConfig(steps=15, tune=300)   # Budget of the fit
     adapt:int = 100                                 # Label-free steps of the head on the shape itself
     sampler:Sampler = Sampler(20_000, 4096)         # Samples that the fit and the clusters see
-    sight:int = 384                                 # Surface points whose relations the head adapts to
+    sight:int = 512                                 # Surface points whose relations the head adapts to
 
 PRESETS = {"draft": Preset(FitConfig(5, tune=30), 20, Sampler(5000, 1024), 128), "fast": Preset(),
-           "best": Preset(FitConfig(30, tune=1200), 150, Sampler(60_000, 4096), 512)}
+           "best": Preset(FitConfig(30, tune=1200), 150, Sampler(60_000, 4096), 640)}
 
 def pick_preset(
     preset,        # A `Preset`, or draft (for a glance), fast or best
@@ -125,11 +125,9 @@ def adapted(
     points,                # Surface points whose relations are used, (P,3)
     steps:int,             # Optimiser steps
     seed:int=0,            # Seed of subsets and noise
-    counted:bool=True,     # False: the number of parts is given, and the surface may speak louder
 )->ProjectionHead:         # On the code's device
     "A copy of the head that has looked at the shape, without labels"
-    relation = relate(lambda p: query(fit.decoder, p, fit.latent, precision="auto"), points)
-    related = affinity(relation, RelationConfig(surface=.3 if counted else .6))
+    related = affinity(relate(lambda p: query(fit.decoder, p, fit.latent, precision="auto"), points))
     _, acts = query(fit.decoder, points, fit.latent, activations=True)
     seen = (torch.from_numpy(x) for x in (np.hstack(acts), related))
     return adapt_head(copy.deepcopy(head).cpu(), *seen, steps, seed=seed).to(fit.latent.device)
@@ -183,8 +181,7 @@ def segment(
     stages.lap("weights")
     fitted = fit_shape(backbone, samples, budget.fit)
     stages.lap("fit")
-    counted = not isinstance(parts, int)
-    own = adapted(fitted, head, samples.surface[:budget.sight], budget.adapt, seed, counted) if budget.adapt else None
+    own = adapted(fitted, head, samples.surface[:budget.sight], budget.adapt, seed) if budget.adapt else None
     stages.lap("adapt")
     look = lambda points: part_features(fitted.decoder, fitted.latent, head, points, own)
     *found, info = _label_faces(look, inside, (samples.surface, samples.normals), parts, smooth, least, seed, stages)
