@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from .clusters import on_surface
 from .core import ParameterError, save_tensors, write_json
-from .decoder import extract_surface, query
+from .decoder import DeepSDF, extract_surface, query
 from .dino import ProjectionHead, adapt_head
 from .export import write_parts
 from .fit import FitConfig, fit_shape
@@ -120,17 +120,18 @@ def pick_preset(
 
 # %% ../nbs/41_segment.ipynb #372eb3cf
 def adapted(
-    fit,                   # A `Fit`: decoder and code of the shape
+    decoder:DeepSDF,       # The network
+    latent:torch.Tensor,   # Code of the shape, (L,)
     head:ProjectionHead,   # Stays as it is
     points,                # Surface points whose relations are used, (P,3)
     steps:int,             # Optimiser steps
     seed:int=0,            # Seed of subsets and noise
 )->ProjectionHead:         # On the code's device
     "A copy of the head that has looked at the shape, without labels"
-    related = affinity(relate(lambda p: query(fit.decoder, p, fit.latent, precision="auto"), points))
-    _, acts = query(fit.decoder, points, fit.latent, activations=True)
+    related = affinity(relate(lambda p: query(decoder, p, latent, precision="auto"), points))
+    _, acts = query(decoder, points, latent, activations=True)
     seen = (torch.from_numpy(x) for x in (np.hstack(acts), related))
-    return adapt_head(copy.deepcopy(head).cpu(), *seen, steps, seed=seed).to(fit.latent.device)
+    return adapt_head(copy.deepcopy(head).cpu(), *seen, steps, seed=seed).to(latent.device)
 
 # %% ../nbs/41_segment.ipynb #eca670c9
 class Stages(dict):
@@ -181,7 +182,8 @@ def segment(
     stages.lap("weights")
     fitted = fit_shape(backbone, samples, budget.fit)
     stages.lap("fit")
-    own = adapted(fitted, head, samples.surface[:budget.sight], budget.adapt, seed) if budget.adapt else None
+    own = adapted(fitted.decoder, fitted.latent, head, samples.surface[:budget.sight], budget.adapt,
+                  seed) if budget.adapt else None
     stages.lap("adapt")
     look = lambda points: part_features(fitted.decoder, fitted.latent, head, points, own)
     *found, info = _label_faces(look, inside, (samples.surface, samples.normals), parts, smooth, least, seed, stages)
@@ -198,6 +200,7 @@ def segment_latent(
     least:float=.005,       # As in `tidy_labels`
     resolution:int=96,      # Cells along each axis of the surface
     points:int=4096,        # Surface points that the clusters see
+    adapt:int=100,          # Label-free steps of the head on the shape; 0: as it was trained
     device:str="auto",      # As in `segment`
     seed:int=0,             # Seed of points and clusters
 )->Segmentation:            # Its mesh is in cube coordinates
@@ -211,7 +214,10 @@ def segment_latent(
     code = backbone.latents[shape]
     mesh = extract_surface(backbone.decoder, code, resolution)
     stages.lap("surface")
-    look = lambda points: part_features(backbone.decoder, code, head, points)
-    *found, info = _label_faces(look, mesh, mesh_points(mesh, points, seed), parts, smooth, least, seed, stages)
+    surface = mesh_points(mesh, points, seed)
+    own = adapted(backbone.decoder, code, head, surface[0][:PRESETS["fast"].sight], adapt, seed) if adapt else None
+    stages.lap("adapt")
+    look = lambda points: part_features(backbone.decoder, code, head, points, own)
+    *found, info = _label_faces(look, mesh, surface, parts, smooth, least, seed, stages)
     how = {"latent": shape, "weights": weights if isinstance(weights, str) else ""}
     return Segmentation(mesh, *found, {**info, **how, "backbone": backbone.hash, "device": str(backbone.device)})
