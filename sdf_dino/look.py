@@ -12,6 +12,7 @@ from pathlib import Path
 
 import ipywidgets as widgets, matplotlib.pyplot as plt, numpy as np, trimesh
 
+from .clusters import on_surface
 from .core import ParameterError, atomic
 from .export import html_text
 from .mesh import normalise
@@ -25,14 +26,15 @@ def relabel(
     parts,              # Number of parts, `auto` or `prototypes`
     smooth:float=1.,    # As in `tidy_labels`
     least:float=.005,   # As in `tidy_labels`
-    points:int=4096,    # Draws of faces that the clusters are learned from
-    seed:int=0,         # Seed of draws and clusters
+    points:int=4096,    # Surface points that the clusters are learned from
+    seed:int=0,         # Seed of points and clusters
 )->Segmentation:        # Of the same mesh; a part that is new has a number of its own
     "The same shape in other parts, from the features it has"
-    area = seg.mesh.area_faces
-    few = np.random.default_rng(seed).choice(len(area), points, p=area/area.sum())
-    label = label_points(seg.features[few], seg.logits[few], parts, seed)
-    found = tidy_labels(seg.mesh, label(seg.features, seg.logits), smooth, least)
+    inside = normalise(seg.mesh)[0]
+    at, few = trimesh.sample.sample_surface(inside, points, seed=seed)
+    near = None if "beside" in seg.info else on_surface(at, inside.face_normals[few])
+    label = label_points(seg.features[few], seg.logits[few], parts, seed, near)
+    found = tidy_labels(inside, label(seg.features, seg.logits), smooth, least)
     return replace(seg, labels=match_labels(seg.labels, found),
                    info={**seg.info, "asked": str(parts), "smooth": smooth, "least": least, "seed": seed})
 
