@@ -110,7 +110,7 @@ def test_a_page_of_parts_draws_them(tmp_path):
 def left(tmp_path_factory):
     "The run directory of a finished `44_look`, its notebook exported to HTML"
     data = tmp_path_factory.mktemp("look")
-    run("sdf_dino", "run", "44_look", "toy", "-p", "first=snowman", "-p", "second=barbell", "-p", "resolution=24", "-p", "parts=2", data=data)
+    run("sdf_dino", "run", "44_look", "toy", "-p", "resolution=32", data=data)
     (folder,) = (data / "runs" / "44_look").glob("toy-*")
     run("jupyter-nbconvert", "--to", "html", folder / "notebook.ipynb")
     return folder
@@ -127,9 +127,8 @@ def test_an_executed_notebook_keeps_its_views(left):
 @needs_browser
 def test_the_exported_notebook_draws_its_views(left, tmp_path):
     with Page(f"file://{left}/notebook.html", tmp_path / "profile") as page:
-        until(lambda: page.js("document.readyState == 'complete'"))
-        box = page.place("iframe")
-        until(lambda: shows(page, {0: 500, 1: 500}, box, "exported"))
+        until(lambda: page.js("!!document.querySelector('iframe')"))
+        until(lambda: shows(page, {0: 500, 1: 500}, page.place("iframe"), "exported"))
 
 
 LIVE = """
