@@ -138,7 +138,7 @@ class Look(widgets.VBox):
 def leave_view(
     seg:Segmentation,   # What to show
     path,               # Target of the page, *.html
-    size:int=400,       # Side of the picture and height of the frame, pixels
+    size:int=360,       # Side of the picture and height of the frame, pixels
     zoom:float=1.1,     # Of the picture; larger fills more of it
 )->Path:                # The page
     "Show a picture and a page that stay when the kernel is gone"
