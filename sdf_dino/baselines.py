@@ -15,6 +15,7 @@ import igl, numpy as np, torch, trimesh
 from scipy.spatial import cKDTree
 from sklearn.mixture import GaussianMixture
 
+from .clusters import find_parts, on_surface, spectral_features
 from .core import ParameterError
 from .decoder import DecoderConfig, DeepSDF, positional_encoding, query
 from .evaluate import one_segment, part_scores
@@ -106,29 +107,30 @@ def sight(
     return nearest_label(s.samples, spectral_parts(seen, k or eigengap(seen), seed), s.points)
 
 # %% ../nbs/51_baselines.ipynb #1ac5f7cd
-def _spectral(s, sdf, k, seed):
+def _spectral(s, sdf, k):
     at = s.samples[:PRESETS["fast"].sight]
-    related = affinity(relate(sdf, at))
-    return nearest_label(at, spectral_parts(related, k or eigengap(related/related.max()), seed), s.points)
+    relation = relate(sdf, at)
+    features, near = spectral_features(affinity(relation)), on_surface(at, relation.normals)
+    return nearest_label(at, find_parts(features, near, k or "auto")[0], s.points)
 
 def spectral(
     x,             # As in `subject`
     k,             # Parts, or None
-    seed:int=0,    # Seed of the clusters
+    seed:int=0,    # Not used: nothing is drawn
 )->np.ndarray:     # (N,)
     "Spectral clustering of the whole relation, on the shape's own distances"
     s = subject(x)
-    return _spectral(s, s.source.sdf, k, seed)
+    return _spectral(s, s.source.sdf, k)
 
 def spectral_fitted(
     x,                 # As in `subject`
     k,                 # Parts, or None
-    seed:int=0,        # Seed of fit and clusters
+    seed:int=0,        # Seed of the fit
     weights:str="",    # As in `fitted`
 )->np.ndarray:         # (N,)
     "The same on the distances of a fitted decoder"
     s = fitted(subject(x), seed, weights)
-    return _spectral(s, lambda p: query(s.decoder, p, s.latent, precision="auto"), k, seed)
+    return _spectral(s, lambda p: query(s.decoder, p, s.latent, precision="auto"), k)
 
 # %% ../nbs/51_baselines.ipynb #316fedff
 def _cone(n, half, seed):

@@ -84,8 +84,8 @@ def _sine_start(layers, out, inputs, latent):
         layers[0].weight[:, :inputs].uniform_(-1 / inputs, 1 / inputs)
         layers[0].weight[:, inputs:].uniform_(-1 / latent, 1 / latent)
 
-def _small_start(out):
-    with torch.no_grad(): out.bias.zero_(), out.weight.mul_(.1)
+def _small_start(out, share):
+    with torch.no_grad(): out.bias.zero_(), out.weight.mul_(share)
 
 # %% ../nbs/19_decoder.ipynb #7c85fb3c
 class DeepSDF(nn.Module):
@@ -103,7 +103,7 @@ class DeepSDF(nn.Module):
         if c.weight_norm:
             for layer in self.hidden: weight_norm(layer)
         if c.encoding == "hash": self.grid = HashGrid(n, c.grid)
-        if c.encoding == "hash" or c.activation == "sine": _small_start(self.out)
+        _small_start(self.out, .1 if c.encoding == "hash" or c.activation == "sine" else 1.)
 
     @property
     def widths(self)->list:  # Of the layers that `store_activations` returns, in order

@@ -214,8 +214,8 @@ def solve_output(
     ridge:float=1e-3,      # Share of the mean square that is added to each direction's own
 ):
     "Give the output layer the weights that fit the relations best, in closed form"
-    x = head.mlp[:-1]((acts - head.mean) / head.std)
     if len(head.attention): raise ParameterError("head", "attends", "Solve heads whose output follows their MLP at once")
+    x = head.mlp[:-1]((acts - head.mean) / head.std)
     x = torch.cat([x, torch.ones(len(x), 1)], 1).double()
     square = x.T @ x / len(x)
     square += ridge * square.diagonal().mean() * torch.eye(len(square), dtype=x.dtype)
