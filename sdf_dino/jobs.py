@@ -197,7 +197,8 @@ def finished_runs(
         metrics = read_json(path/"metrics.json") if (path/"metrics.json").exists() else {}
         rows.append({**row, "done": bool(metrics),
                      **{k: v for k, v in metrics.items() if isinstance(v, (int, float, str))}})
-    return [r for r in rows if not which or any(r in _named(rows, word) for word in which)]
+    chosen = [r for word in which for r in _named(rows, word)]      # a word that fits none is an error, also without runs
+    return [r for r in rows if r in chosen] if which else rows
 
 # %% ../nbs/03_jobs.ipynb #1df28634
 def compare_runs(
