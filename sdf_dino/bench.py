@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['take_turns', 'line', 'layer_sizes', 'step_operations', 'bare_products', 'textbook_decoder', 'Textbook', 'noise_set',
-           'bench_deepsdf', 'scale_row', 'compound_mesh', 'seconds_of_coacd', 'bench_features', 'bench_segment',
-           'noise_cache', 'timed_steps', 'bench_dino', 'bench']
+           'textbook_turn', 'quality_after', 'bench_deepsdf', 'scale_row', 'compound_mesh', 'seconds_of_coacd',
+           'bench_features', 'bench_segment', 'noise_cache', 'timed_steps', 'bench_dino', 'bench']
 
 # %% ../nbs/70_bench.ipynb #0c16aca0
 import math, resource, tempfile, time
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np, torch
@@ -18,12 +19,14 @@ from torch import nn
 from .activations import ActivationCache, moments
 from .core import ParameterError, save_tensors, write_json
 from .decoder import Backbone, DecoderConfig, DeepSDF, autocast_dtype, query
-from .deepsdf import Dataset, TrainConfig, Trainer, cosine_lr, sdf_loss
+from .deepsdf import Dataset, TrainConfig, Trainer, cosine_lr, load_dataset, reconstruction, sdf_loss
 from .dino import DINOConfig, DINOTrainer, HeadConfig
 from .distance import bench as bench_sdf
+from .guard import Guard
 from .parts import load_weights, part_features
+from .sdf import Sampler, sample, sample_files
 from .segment import segment
-from .shapes import random_compound
+from .shapes import probe_shapes, random_compound
 from .store import forget
 from .surface import zero_set
 from .training import keep_memory
@@ -134,6 +137,45 @@ def noise_set(
     x, y = torch.rand(shapes, points, 3, generator=g) - .5, .05 * torch.randn(shapes, points, generator=g)
     return Dataset([str(i) for i in range(shapes)], x.to(device), y.to(device), f"noise {shapes} {points}")
 
+# %% ../nbs/70_bench.ipynb #51f74d13
+@lru_cache(1)
+def _textbook(size, shapes, points, device):
+    return Textbook(noise_set(shapes * 2, device=device), DecoderConfig(*size), TrainConfig(10_000, shapes, points))
+
+def textbook_turn(
+    what:str,      # step or inference
+    size:tuple,    # latent, hidden, layers
+    shapes:int,    # As in `bench_deepsdf`
+    points:int,    # As in `bench_deepsdf`
+    device:str,    # As in `bench_deepsdf`
+):
+    "One call of the textbook, for a process of its own"
+    t = _textbook(tuple(size), shapes, points, device)
+    if what == "step": t.one_step()
+    else:
+        x, z = t.data.points[:8].reshape(-1, 3), t.codes.detach()[0]
+        with torch.no_grad(): [textbook_decoder(t.decoder, p[None], z[None]) for p in x.split(65_536)]
+    if torch.device(device).type == "cuda": torch.cuda.synchronize()
+
+def quality_after(
+    steps:int,       # Equal for both
+    device="cpu",    # Where
+)->dict:             # As `line` gives it: mean surface error of ours and of the textbook, and textbook over ours
+    "What ours and the textbook have learned of the nine shapes after as many steps"
+    drawn = {name: sample(shape, Sampler(16_384, 2048), 0) for name, shape in probe_shapes().items()}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, s in drawn.items(): s.save(Path(folder)/f"{name}.safetensors")
+        data = load_dataset(sample_files(folder), device)
+    how = TrainConfig(steps, 9, 1024, lr=2e-3, warmup=max(1, steps // 10))
+    error, order = [], {name: drawn[name] for name in data.names}
+    for t in (Trainer(data, DecoderConfig(), how), Textbook(data, DecoderConfig(), how)):
+        while t.step < steps: t.one_step()
+        decoder = t.decoder.eval().requires_grad_(False)
+        error.append(float(np.mean([reconstruction(decoder, z, s)["surface_error"]
+                                    for z, s in zip(t.codes.detach(), order.values())])))
+    return {"bench": f"deepsdf/quality/{steps} steps", "ours": error[0], "reference": error[1],
+            "ratio": error[1] / error[0], "unit": "mean surface error"}
+
 # %% ../nbs/70_bench.ipynb #2b287911
 def bench_deepsdf(
     sizes:tuple=((64, 128, 3), (128, 256, 6), (128, 512, 8)),  # latent, hidden, layers
@@ -141,24 +183,27 @@ def bench_deepsdf(
     points:int=1024,        # Points a shape
     rounds:int=7,           # Turns; the ratio is their median
     device="cpu",           # Where
+    steps:int=600,          # Steps of the comparison of quality; 0 leaves it out
 ):                          # Yields rows as `line` gives them
     "Training step against bare products and textbook, inference against textbook, by network"
     keep_memory()
     data, n, dtype = noise_set(shapes * 2, device=device), shapes * points, autocast_dtype("auto", torch.device(device))
     for size in sizes:
         net, how, word = DecoderConfig(*size), TrainConfig(10_000, shapes, points), "/".join(map(str, size))
-        ours, plain = Trainer(data, net, how), Textbook(data, net, how)
-        products = bare_products(net, n, dtype or torch.float32, device)
-        t = take_turns({"ours": ours.one_step, "products": products, "plain": plain.one_step}, rounds, device)
-        work = n * step_operations(net) / 1e9
-        yield line(f"deepsdf/products/{word}", t["ours"], t["products"], work, f"GF/s, {dtype or torch.float32}")
-        yield line(f"deepsdf/step/{word}", t["ours"], t["plain"], n, "points/s")
-        x, z = data.points[:8].reshape(-1, 3), ours.codes.detach()[0]
-        def slow():
-            with torch.no_grad(): return [textbook_decoder(plain.decoder, p[None], z[None]) for p in x.split(65_536)]
-        host = x.cpu().numpy()
-        t = take_turns({"ours": lambda: query(ours.decoder, host, z, precision="auto"), "plain": slow}, rounds, device)
-        yield line(f"deepsdf/inference/{word}", t["ours"], t["plain"], len(x), "points/s")
+        ours, products = Trainer(data, net, how), bare_products(net, n, dtype or torch.float32, device)
+        x, z = data.points[:8].reshape(-1, 3).cpu().numpy(), ours.codes.detach()[0]
+        fast = lambda: query(ours.decoder, x, z, precision="auto")
+        with Guard(600., 1e6) as apart:
+            plain = lambda what: partial(apart.call, "sdf_dino.bench:textbook_turn", what, size, shapes, points, str(device))
+            t = take_turns({"ours": ours.one_step, "products": products, "single": bare_products(net, n, torch.float32, device),
+                            "plain": plain("step")}, rounds, device)
+            work = n * step_operations(net) / 1e9
+            yield line(f"deepsdf/products/{word}", t["ours"], t["products"], work, f"GF/s, {dtype or torch.float32}")
+            yield line(f"deepsdf/precision/{word}", t["products"], t["single"], work, "GF/s, bare products")
+            yield line(f"deepsdf/step/{word}", t["ours"], t["plain"], n, "points/s")
+            t = take_turns({"ours": fast, "plain": plain("inference")}, rounds, device)
+            yield line(f"deepsdf/inference/{word}", t["ours"], t["plain"], len(x), "points/s")
+    if steps: yield quality_after(steps, device)
 
 # %% ../nbs/70_bench.ipynb #77e684bb
 def scale_row(

@@ -59,14 +59,15 @@ class DecoderConfig:
     skip:int = 0                  # Layer, counted from 0, that sees the encoded point and the code again; 0: none
     weight_norm:bool = False      # Train direction and length of the hidden layers' weights apart
     activation:str = "relu"       # relu, softplus, sine or gelu
-    expose:str = "post"           # Hidden values that are returned: post or pre activation
+    expose:str = "post"           # What is returned: hidden values post or pre activation, or the input, the encoded point
     exposed:str = ""              # Layers that are returned, such as "0,2"; empty: all
     encoding:str = "fourier"      # fourier or hash
     grid:GridConfig = GridConfig()  # Sizes of the hash grid, where it is used
 
     def __post_init__(self):
         if isinstance(self.grid, dict): object.__setattr__(self, "grid", GridConfig(**self.grid))
-        for name, choices in {"activation": ACTIVATIONS, "expose": ("post", "pre"), "encoding": ("fourier", "hash")}.items():
+        for name, choices in {"activation": ACTIVATIONS, "expose": ("post", "pre", "input"),
+                              "encoding": ("fourier", "hash")}.items():
             if getattr(self, name) not in choices:
                 raise ParameterError(name, f"is {getattr(self, name)!r}", f"Use one of {', '.join(choices)}")
         for name, least in {"latent": 1, "hidden": 1, "layers": 1, "frequencies": 0}.items():
@@ -107,6 +108,7 @@ class DeepSDF(nn.Module):
 
     @property
     def widths(self)->list:  # Of the layers that `store_activations` returns, in order
+        if self.config.expose == "input": return [self.inputs]
         return [self.config.hidden] * len(_layer_numbers(self.config.exposed, self.config.layers))
 
     def encode(self, points, latent):
@@ -131,6 +133,8 @@ class DeepSDF(nn.Module):
         wanted = _layer_numbers(c.exposed, c.layers) if store_activations else []
         exact = nullcontext if torch.is_grad_enabled() else partial(torch.autocast, points.device.type, enabled=False)
         x, act = self.encode(points, latent), ACTIVATIONS[c.activation]
+        if act is F.relu and c.expose != "pre": act = F.relu_       # nobody looks at what it overwrites
+        if store_activations and c.expose == "input": kept, wanted = [x], []
         for i in range(c.layers):
             with nullcontext() if i else exact(): before = self._product(i, h, x, latent)
             h = act(before)
@@ -195,7 +199,7 @@ class Backbone:
         return cls(decoder.to(device), latents, config["info"], config["digests"]["model"][:16])
 
     def exposing(self,
-        expose:str="post",   # post or pre activation
+        expose:str="post",   # post or pre activation, or input
         exposed:str="",      # Layers, such as "0,2"; empty: all
     )->"Backbone":           # Shares its weights with this one
         "The same backbone with other hidden values shown"

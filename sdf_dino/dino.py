@@ -180,27 +180,28 @@ def train_head(
     return t.teacher.cpu().eval(), t.history
 
 # %% ../nbs/40_dino.ipynb #90e7b3a5
-def _train_here(cache, backbone, folder, views, head, config, relations, device, stream, report):
+def _train_here(cache, backbone, folder, views, head, config, relations, device, stream, report, expose):
     on = torch.device("cuda", world()[0]) if torch.device(device).type == "cuda" and world()[1] > 1 else device
-    model = Backbone.load(backbone, on)
-    train_head(Views(ActivationCache(cache), model, views, relations, stream), folder, head, config, report)
+    drawn = Views(ActivationCache(cache), Backbone.load(backbone, on), views, relations, stream)
+    if expose != "post": drawn = drawn.exposing(expose)
+    train_head(drawn, folder, replace(head, inputs=len(drawn.mean)), config, report)
 
 def train_head_files(
     cache,                # Folder of 31_activations
     backbone,             # Folder of the backbone that made it
     folder,               # As in `train_head`
     views:ViewConfig,     # Which views
-    head:HeadConfig,      # Which head; its inputs are those of the cache
+    head:HeadConfig,      # Which head; its inputs are those of the views
     config:DINOConfig,    # How it is trained
     relations=None,       # Folder of 33_relations; None: the design's views
     device="cpu",         # Where
     stream:bool=False,    # Leave the activations on disk
     processes:int=1,      # How many train together; on GPUs one each
     report=None,          # As in `DINOTrainer`; several processes need one that can be pickled
+    expose:str="post",    # What the head looks at, as in `Views.exposing`
 )->tuple:                 # As `train_head`
     "Train on files in one process or several, or resume"
-    head, on_cpu = replace(head, inputs=ActivationCache(cache).dim), torch.device(device).type == "cpu"
     launch(processes, _train_here, cache, backbone, folder, views, head, config, relations, str(device), stream, report,
-           cpu=on_cpu)
+           expose, cpu=torch.device(device).type == "cpu")
     state, _ = load_tensors(Path(folder)/"state.safetensors")
     return load_head(folder), {k[8:]: v.tolist() for k, v in state.items() if k.startswith("history.")}

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np, torch
 
 from .activations import ActivationCache
+from .clusters import find_parts, on_surface, spectral_features
 from .decoder import Backbone, query
 from .head import ProjectionHead
 from .probe import cluster, score
-from .relations import RelationConfig, affinity, relate, spectral_parts
+from .relations import RelationConfig, affinity, field_normals, relate, spectral_parts
 
 # %% ../nbs/36_exam.ipynb #289dff54
 @dataclass
@@ -23,6 +24,7 @@ class Exam:
     "Held points of a shape whose parts are known"
     shape:str              # Name
     points:np.ndarray      # (P,3)
+    near:object            # Who is next to whom on the surface, (P,P) sparse
     acts:torch.Tensor      # (P,D) float32
     related:torch.Tensor   # How much they belong together, (P,P) float32; None without relations
     labels:np.ndarray      # True parts, (P,)
@@ -39,11 +41,11 @@ def exams(
     for name in cache.names[:shapes]:
         entry = {k: v[len(v) // 2 :][:points] for k, v in cache.read(name).items() if k in ("points", "acts", "labels")}
         if "labels" not in entry: continue
-        related = None
-        if relation is not None:
-            field = lambda p: query(backbone.decoder, p, backbone.latents[name], precision="auto")
-            related = torch.from_numpy(affinity(relate(field, entry["points"], relation), relation))
-        out.append(Exam(name, entry["points"], torch.from_numpy(entry["acts"]).float(), related, entry["labels"]))
+        at, related = entry["points"], None
+        field = lambda p: query(backbone.decoder, p, backbone.latents[name], precision="auto")
+        if relation is not None: related = torch.from_numpy(affinity(relate(field, at, relation), relation))
+        near = on_surface(at, field_normals(field, at))
+        out.append(Exam(name, at, near, torch.from_numpy(entry["acts"]).float(), related, entry["labels"]))
     return out
 
 # %% ../nbs/36_exam.ipynb #1c644a5a
@@ -62,14 +64,17 @@ def grade(
     seed:int=0,              # Seed of k-means
     controls:bool=True,      # Raw activations, coordinates and spectral clustering too
 )->list:                     # Rows [{shape, features, ari, acc, parts}]
-    "Score a head, and what it must beat, with the true number of parts"
+    "Score a head, and what it must beat; `own k` rows are told no number of parts, and neither is argmax"
     rows = []
     for e in exams:
         k, related = len(np.unique(e.labels)), None if e.related is None else e.related[None]
         with torch.no_grad(): features, logits = (x[0] for x in head(e.acts[None], related))
         found = {"kmeans": cluster(features, k, seed), "argmax": logits.argmax(-1).numpy()}
+        found |= {"ward": find_parts(features, e.near, k)[0], "own k": find_parts(features, e.near)[0]}
         if controls: found |= {"raw": cluster(e.acts, k, seed), "xyz": cluster(e.points, k, seed)}
-        if controls and related is not None: found["spectral"] = spectral_parts(e.related, k, seed)
+        if controls and related is not None:
+            by_heart = spectral_features(e.related)
+            found |= {"spectral": spectral_parts(e.related, k, seed), "spectral, own k": find_parts(by_heart, e.near)[0]}
         rows += [{"shape": e.shape, "features": how, **score(e.labels, l), "parts": len(np.unique(l))}
                  for how, l in found.items()]
     return rows

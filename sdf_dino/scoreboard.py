@@ -32,7 +32,8 @@ from .trials import Case, find_method, judge_all, result_lines
 # %% ../nbs/53_scoreboard.ipynb #2daa5738
 def _parts(x, k, seed, weights, budget):
     s = subject(x)
-    found = sdf_dino.segment.segment(s.mesh, parts=k or "auto", weights=weights or s.weights, preset=budget, seed=seed)
+    found = sdf_dino.segment.segment(s.mesh, parts=k or "auto", weights=weights or s.weights, preset=budget, seed=seed,
+                                     fits=data_dir()/"fits")
     return found.labels[s.face]
 
 def ours(

@@ -20,7 +20,7 @@ from .core import ParameterError, save_tensors, write_json
 from .decoder import DeepSDF, extract_surface, query
 from .dino import ProjectionHead, adapt_head
 from .export import write_parts
-from .fit import FitConfig, fit_shape
+from .fit import FitConfig, kept_fit
 from .mesh import _flat, load_mesh, normalise
 from .parts import (choose_parts, choose_weights, confidence, label_points, load_weights, parse_parts,
                             part_features, weights_dir)
@@ -102,7 +102,7 @@ class Segmentation:
 @dataclass(frozen=True)
 class Preset:
     "What one mesh may cost"
-    fit:FitConfig = FitConfig(steps=15, tune=300)   # Budget of the fit
+    fit:FitConfig = FitConfig(steps=15, tune=200)   # Budget of the fit
     adapt:int = 100                                 # Label-free steps of the head on the shape itself
     sampler:Sampler = Sampler(20_000, 4096)         # Samples that the fit and the clusters see
     sight:int = 512                                 # Surface points whose relations the head adapts to
@@ -167,6 +167,7 @@ def segment(
     device:str="auto",      # Where decoder and head run, unless `weights` is a pair
     backend:str="auto",     # Distance back end
     seed:int=0,             # Seed of samples and clusters
+    fits=None,              # Folder that keeps fits for the next call, as `kept_fit` does; None: nowhere
 )->Segmentation:
     "Fit a shape to the mesh and find its parts"
     stages, budget, parts, made = Stages(), pick_preset(preset), parse_parts(parts), isinstance(weights, tuple)
@@ -180,7 +181,7 @@ def segment(
     if not made and str(weights) == "auto": weights = choose_weights(samples)
     backbone, head = weights if made else load_weights(weights, device)
     stages.lap("weights")
-    fitted = fit_shape(backbone, samples, budget.fit)
+    fitted = kept_fit(fits, backbone, samples, budget.fit)
     stages.lap("fit")
     own = adapted(fitted.decoder, fitted.latent, head, samples.surface[:budget.sight], budget.adapt,
                   seed) if budget.adapt else None

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np, sdf_dino, trimesh
 from scipy.spatial import cKDTree
 
-from .core import ParameterError
+from .core import ParameterError, data_dir
 from .decoder import Backbone
-from .fit import fit_shape
+from .fit import kept_fit
 from .mesh import normalise
 from .sdf import MeshField, sample
 from .segment import PRESETS, weights_dir
@@ -104,5 +104,6 @@ def fitted(
     backbone, budget = load_backbone(weights or s.weights), PRESETS["fast"]
     if s.source.name in backbone.latents:
         return replace(s, decoder=backbone.decoder, latent=backbone.latents[s.source.name])
-    fit = fit_shape(backbone, sample(getattr(s.source, "field", s.source), budget.sampler, seed), budget.fit)
+    samples = sample(getattr(s.source, "field", s.source), budget.sampler, seed)
+    fit = kept_fit(data_dir()/"fits", backbone, samples, budget.fit)
     return replace(s, decoder=fit.decoder, latent=fit.latent)

@@ -63,9 +63,8 @@ def fresh_head(
 def _says(head, acts, related):
     with torch.no_grad(): return tuple(x[0].numpy() for x in head(acts[None], related[None]))
 
-def _adaptations(s, head, steps, seed):
+def _adaptations(s, head, place, steps, seed):
     "Features after label-free steps: from the trained head, from random weights, and those on coordinates; seconds of the first"
-    place = positional_encoding(torch.as_tensor(s.points), 4)
     blank = fresh_head(ProjectionHead(replace(head.config, inputs=place.shape[-1])), seed)
     starts = {"adapted": (head, s.acts), "adapted from nothing": (fresh_head(head, seed), s.acts),
               "adapted from nothing, xyz": (blank, place)}
@@ -78,7 +77,7 @@ def _adaptations(s, head, steps, seed):
 # %% ../nbs/43_unseen.ipynb #c0ffee43
 def found_parts(
     s:Scene,               # A shape
-    heads:dict,            # Name → trained head, asked at once
+    heads:dict,            # Name → trained head, asked at once; of activations, or of coordinates encoded with 4 octaves
     alone:ProjectionHead,  # The head that adapts to the shape
     k:int,                 # True number of parts
     adapt:int=100,         # Label-free steps on the shape
@@ -87,9 +86,11 @@ def found_parts(
     "Parts of one shape by heads and by their controls"
     out = {"xyz": cluster(s.points, k, seed), "raw": cluster(s.acts, k, seed),
            "spectral, sight": spectral_parts(s.seen, k, seed)}
-    said = {name: _says(h, s.acts, s.related) for name, h in heads.items()}
+    place = positional_encoding(torch.as_tensor(s.points), 4)
+    sees = lambda h: place if h.config.inputs == place.shape[1] else s.acts
+    said = {name: _says(h, sees(h), s.related) for name, h in heads.items()}
     out |= {f"{name}, argmax": logits.argmax(-1) for name, (_, logits) in said.items()}
-    tuned, seconds = _adaptations(s, alone, adapt, seed)
+    tuned, seconds = _adaptations(s, alone, place, adapt, seed)
     features = {"spectral": spectral_features(s.related)} | {n: f for n, (f, _) in said.items()} | tuned
     out |= {name: find_parts(f, s.near, k)[0] for name, f in features.items()}
     return out | {f"{name}, own k": find_parts(f, s.near)[0] for name, f in features.items()} | {"seconds": seconds}

@@ -200,7 +200,7 @@ def _standardised(self:Views, **what):
 
 @patch
 def exposing(self:Views,
-    expose:str="post",   # post or pre activation
+    expose:str="post",   # post or pre activation, or input: the encoded point alone, as a control
     exposed:str="",      # Layers, such as "0,2"; empty: all
 )->Views:
     "The same views of other hidden values"
