@@ -18,6 +18,7 @@ from .mesh import FORMATS
 from .parts import parse_parts, weights_dir
 from .prepare import _refusal, _stamp
 from .repair import Rejection
+from .sdf import mesh_path
 from .segment import Segmentation, pick_preset, segment, segment_latent
 from .sources import find_sources
 from .workers import Journal, child, claimed, side_by_side
@@ -40,7 +41,7 @@ class Request:
         if self.smooth < 0: raise ParameterError("smooth", f"is {self.smooth}", "Give 0 or more")
 
 # %% ../nbs/47_batch.ipynb #7e59097a
-def _kept(path, request): return request.keep_materials and path.suffix.lower() not in (".npy", ".json", ".html")
+def _kept(path, request): return request.keep_materials and path.suffix.lower() not in (".npy", ".json", ".html", ".png")
 
 def target_files(
     path,              # Target
@@ -202,7 +203,7 @@ def _several(meshes):
 
 def _one_file(mesh, latent, out, request):
     "The parts of one mesh, or of a shape of a backbone, and the report"
-    if not latent: return segment_file(mesh, out, request)
+    if not latent: return segment_file(mesh_path(mesh), out, request)
     weights, colon, shape = latent.rpartition(":")
     if not colon or request.keep_materials:
         raise ParameterError("latent", f"is {latent!r}" + " with --keep-materials"*request.keep_materials,
@@ -213,7 +214,7 @@ def _one_file(mesh, latent, out, request):
 
 # %% ../nbs/47_batch.ipynb #8f98832d
 def segment_command(
-    meshes:list,            # Mesh files, folders or lists
+    meshes:list,            # Mesh files (or `pyvista:ant`, also airplane and nut), folders or lists
     out:list,               # Files to write, or one folder for several meshes
     request:Request,        # What is wanted
     latent:str="",          # weights:shape instead of meshes

@@ -114,8 +114,8 @@ def prepare(
 @app.command()
 def segment(
     out: Annotated[list[Path], typer.Option("-o", "--out", help="Files to write, by their endings: .glb, .ply, .obj, "
-        ".html, .json, .npy (labels), .features.npy; for several meshes one folder")],
-    meshes: Annotated[list[str], typer.Argument(help="Mesh files, folders or lists of them; none with --latent")] = [],
+        ".html, .png, .json, .npy (labels), .features.npy; for several meshes one folder")],
+    meshes: Annotated[list[str], typer.Argument(help="Mesh files, folders or lists of them, or pyvista:ant; none with --latent")] = [],
     parts: Annotated[str, typer.Option(help="A number, auto or prototypes")] = "auto",
     preset: Annotated[str, typer.Option(help="draft, fast or best")] = "fast",
     smooth: Annotated[float, typer.Option(help="How strongly borders are shortened; 0 for not at all")] = 1.,

@@ -4,21 +4,21 @@
 
 # %% auto #0
 __all__ = ['WRITERS', 'part_meshes', 'ply_bytes', 'linear_colors', 'part_scene', 'glb_bytes', 'obj_text', 'view_parts',
-           'html_text', 'part_table', 'npy_bytes', 'part_files', 'write_parts', 'write_original', 'carry_labels',
-           'kept_files', 'write_kept']
+           'html_text', 'part_table', 'npy_bytes', 'png_bytes', 'part_files', 'write_parts', 'write_original',
+           'carry_labels', 'kept_files', 'write_kept']
 
 # %% ../nbs/39_export.ipynb #09175746
 import html, io, json, re
 from pathlib import Path
 
-import numpy as np, trimesh
+import matplotlib.pyplot as plt, numpy as np, trimesh
 from scipy.spatial import cKDTree
 from trimesh.exchange.gltf import export_glb
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 
 from .core import ParameterError, atomic
 from .mesh import load_mesh
-from .plot import part_colors
+from .plot import part_colors, render_mesh
 
 # %% ../nbs/39_export.ipynb #2b48c913
 def part_meshes(
@@ -144,8 +144,20 @@ def npy_bytes(
     np.save(out, np.asarray(array), allow_pickle=False)
     return out.getvalue()
 
+def png_bytes(
+    mesh,          # As in `part_meshes`
+    labels,        # Part of each face, (F,)
+    size:int=640,  # Side of each picture, pixels
+)->bytes:          # PNG
+    "The parts seen from two sides"
+    centred = trimesh.Trimesh(mesh.vertices - np.asarray(mesh.bounds).mean(0), mesh.faces, process=False)
+    sides, out = [render_mesh(centred, labels, size, view) for view in ((1., -1.6, .8), (-1., 1.2, .6))], io.BytesIO()
+    plt.imsave(out, np.hstack(sides), format="png")
+    return out.getvalue()
+
 # %% ../nbs/39_export.ipynb #afb149b7
 WRITERS = {".ply": ply_bytes, ".glb": glb_bytes, ".html": lambda m, l: html_text(m, l).encode(),
+           ".png": png_bytes,
            ".npy": lambda m, l: npy_bytes(np.asarray(l, np.int32)),
            ".json": lambda m, l: (json.dumps(part_table(m, l), indent=1) + "\n").encode()}
 
@@ -161,7 +173,7 @@ def part_files(
 def write_parts(
     mesh,          # As in `part_meshes`
     labels,        # Part of each face, (F,)
-    path,          # Target: *.glb, *.ply, *.obj, *.html, *.npy (labels alone) or *.json
+    path,          # Target: *.glb, *.ply, *.obj, *.html, *.png, *.npy (labels alone) or *.json
 )->list:           # The files written
     "Write a labelled mesh; an OBJ brings its MTL"
     files = part_files(path)

@@ -85,7 +85,7 @@ class Segmentation:
         return self.labels[tree.squared_distance(v, f, np.ascontiguousarray(points, float))[1]]
 
     def export(self,
-        path,   # Target, as in `write_parts`: *.glb, *.ply, *.obj, *.html, *.npy or *.json
+        path,   # Target, as in `write_parts`: *.glb, *.ply, *.obj, *.html, *.png, *.npy or *.json
     )->Path:    # The file written
         "Write the parts in the format that the suffix names"
         return write_parts(self.mesh, self.labels, path)[0]

@@ -6,13 +6,14 @@
 __all__ = ['trust_row', 'trust_table', 'remeshed', 'agreement', 'agreement_row']
 
 # %% ../nbs/46_trust.ipynb #f3c4a056
+import tempfile
+
 import numpy as np, pyvista as pv, trimesh
 from scipy.stats import spearmanr
 
 from .distance import subdivide
-from .parts import confidence, label_points
 from .probe import score
-from .segment import Segmentation, segment, tidy_labels
+from .segment import Segmentation, segment
 from .shapes import Shape
 from .surface import mesh_points, zero_set
 
@@ -26,12 +27,12 @@ def trust_row(
 )->dict:                  # shape, true, auto (numbers of parts), ari and confidence of both, surface_error, seconds
     "Parts of one labelled shape, and what confidence said of them"
     mesh = zero_set(shape.sdf, resolution)
-    true, found = shape.label(mesh.triangles_center), segment(mesh, "auto", weights, preset, seed=seed)
-    f, l = found.features, found.logits
-    given = label_points(f, l, shape.n_parts, seed)(f, l)
+    with tempfile.TemporaryDirectory() as fits:
+        found, given = (segment(mesh, k, weights, preset, seed=seed, fits=fits) for k in ("auto", shape.n_parts))
+    ari = lambda s: score(shape.label(mesh.triangles_center), s.labels)["ari"]
     return {"shape": shape.name, "true": shape.n_parts, "auto": found.n_parts,
-            "ari_auto": score(true, found.labels)["ari"], "confidence_auto": found.info["confidence"],
-            "ari": score(true, tidy_labels(mesh, given))["ari"], "confidence": confidence(f, given, seed)[0],
+            "ari_auto": ari(found), "confidence_auto": found.info["confidence"],
+            "ari": ari(given), "confidence": given.info["confidence"],
             "surface_error": found.info["fit"]["surface_error"], "seconds": sum(found.info["stages"].values())}
 
 # %% ../nbs/46_trust.ipynb #c86b0e83
