@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['take_turns', 'line', 'layer_sizes', 'step_operations', 'bare_products', 'textbook_decoder', 'Textbook', 'noise_set',
-           'textbook_turn', 'quality_after', 'bench_deepsdf', 'scale_row', 'compound_mesh', 'seconds_of_coacd',
-           'bench_features', 'bench_segment', 'noise_cache', 'timed_steps', 'bench_dino', 'bench']
+           'textbook_turn', 'quality_after', 'bench_deepsdf', 'own_peak', 'scale_row', 'compound_mesh',
+           'seconds_of_coacd', 'bench_features', 'segment_turns', 'bench_segment', 'noise_cache', 'timed_steps',
+           'bench_dino', 'bench']
 
 # %% ../nbs/70_bench.ipynb #0c16aca0
-import math, resource, tempfile, time
+import math, re, resource, tempfile, time
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -206,6 +207,11 @@ def bench_deepsdf(
     if steps: yield quality_after(steps, device)
 
 # %% ../nbs/70_bench.ipynb #77e684bb
+def own_peak()->float:   # MiB
+    "Most memory that this program has held; `ru_maxrss` may be that of the program which started it"
+    try: return int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1])/1024
+    except (OSError, TypeError): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
+
 def scale_row(
     make,                   # Function without arguments that loads the set
     decoder:DecoderConfig,  # Which network
@@ -213,14 +219,13 @@ def scale_row(
     steps:int=20,           # To measure
 )->dict:                    # shapes, load seconds, seconds a step (median), memory MB of the set, peak MB in all
     "Cost of a training step on a set; call it in a process of its own, since a peak never falls"
-    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    before, begun = peak(), time.perf_counter()
+    before, begun = own_peak(), time.perf_counter()
     data = make()
-    loaded, held = time.perf_counter() - begun, peak() - before
+    loaded, held = time.perf_counter() - begun, own_peak() - before
     t = Trainer(data, decoder, config)
     seconds = take_turns({"step": t.one_step}, steps)["step"]
     return {"shapes": len(data.names), "load": loaded, "step": float(np.median(seconds)), "set_MB": held,
-            "peak_MB": peak()}
+            "peak_MB": own_peak()}
 
 # %% ../nbs/70_bench.ipynb #464ba5c3
 def compound_mesh(
@@ -255,28 +260,42 @@ def bench_features(
         yield line(f"segment/features/{p}", t["features"], t["sdf"], n, "points/s")
 
 # %% ../nbs/70_bench.ipynb #b3ebf598
+def segment_turns(
+    path:str,      # Mesh file
+    weights:str,   # As in `segment`
+    preset:str,    # Likewise
+    device:str,    # Likewise
+    rounds:int,    # Runs
+)->dict:           # stages: median seconds of each; peak: MiB of the process
+    "Segmentations of a file, for a process of its own, whose peak is theirs alone"
+    runs = [segment(path, "auto", weights, preset, device=device).info["stages"] for _ in range(rounds)]
+    median = {k: float(np.median([r[k] for r in runs])) for k in runs[0]}
+    return {"stages": median | {"total": float(np.median([sum(r.values()) for r in runs]))},
+            "peak": own_peak()}
+
 def bench_segment(
-    sizes:tuple=(1000, 20_000, 1_000_000),  # Faces, ascending: a peak never falls
-    weights="probe9",      # Name or folder of weights, or a pair
-    preset="fast",         # As in `segment`
-    most:int=20_000,       # Up to so many faces CoACD is the reference; beyond, ours of the size before
+    sizes:tuple=((1000, "fast"), (20_000, "fast"), (1_000_000, "fast"), (20_000, "best")),  # Faces and preset
+    weights:str="auto",    # Name or folder of weights, or auto
+    most:int=20_000,       # Up to so many faces CoACD is the reference; beyond, ours of the line before
     rounds:int=3,          # Runs; each row is their median
     device="cpu",          # Where
 ):                         # Yields dicts of bench, ours, reference, ratio, unit
     "Seconds of each stage and of the whole, peak memory of the process, and the price of features"
-    model, before = weights if isinstance(weights, tuple) else load_weights(weights, device), float("nan")
-    yield from bench_features(model, rounds=rounds)
-    for faces in sizes:
-        mesh = compound_mesh(faces)
-        runs = [segment(mesh, "auto", model, preset).info["stages"] for _ in range(rounds)]
-        other = float(np.median([seconds_of_coacd(mesh) for _ in range(rounds)])) if faces <= most else before
-        found = {k: float(np.median([r[k] for r in runs])) for k in runs[0]} | {
-            "total": (before := float(np.median([sum(r.values()) for r in runs])))}
-        for stage, s in found.items():
-            yield {"bench": f"segment/{stage}/{faces}", "ours": s, "reference": other, "ratio": other/max(s, 1e-3),
-                   "unit": "s"}
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
-        yield {"bench": f"segment/peak/{faces}", "ours": peak, "reference": 2048., "ratio": 2048/peak, "unit": "MiB"}
+    before, convex = float("nan"), {}
+    yield from bench_features(load_weights("probe9" if weights == "auto" else weights, device), rounds=rounds)
+    for faces, preset in sizes:
+        mesh, word = compound_mesh(faces), str(faces) if preset == "fast" else f"{faces} {preset}"
+        if faces <= most and faces not in convex:
+            convex[faces] = float(np.median([seconds_of_coacd(mesh) for _ in range(rounds)]))
+        with tempfile.TemporaryDirectory() as folder, Guard(3600., 1e6) as apart:
+            mesh.export(path := f"{folder}/mesh.ply")
+            del mesh
+            found = apart.call("sdf_dino.bench:segment_turns", path, weights, preset, str(device), rounds)
+        for stage, s in found["stages"].items():
+            other = convex.get(faces, before)
+            yield {"bench": f"segment/{stage}/{word}", "ours": s, "reference": other, "ratio": other/max(s, 1e-3), "unit": "s"}
+        before, peak = found["stages"]["total"], found["peak"]
+        yield {"bench": f"segment/peak/{word}", "ours": peak, "reference": 2048., "ratio": 2048/peak, "unit": "MiB"}
 
 # %% ../nbs/70_bench.ipynb #e9173ad5
 def noise_cache(

@@ -27,7 +27,7 @@ class Target:
         mended = mesh if isinstance(mesh, Mended) else Mended(mesh)
         if not len(mended.faces): raise InputError(mended.source, "has no whole face", "Export it again")
         self.repaired, self.mended = mended.wrong, mended
-        self.vertices, self.faces, self.united = unite(mended.vertices, mended.faces)
+        self.vertices, self.faces, self.united = unite(mended.vertices, mended.faces, sound=None if mended.wrong else True)
         self.sound = not self.repaired or not damage(self.vertices, self.faces)
         self.scale, self._cache = float(np.ptp(self.vertices, axis=0).max()), {}
 

@@ -19,7 +19,7 @@ from .deepsdf import batch_at, reconstruction, sdf_loss
 from .sdf import SDFSamples, mesh_field
 from .shapes import probe_shapes, random_compound
 from .surface import field_quality
-from .training import cosine_lr
+from .training import cosine_lr, keep_memory
 
 # %% ../nbs/24_fit.ipynb #4a98cbd4
 def _tensors(samples, n, device):
@@ -161,6 +161,7 @@ def fit_shape(
 )->Fit:
     "Fit a code to a shape, and with `tune` a copy of the decoder too"
     begun, device = time.time(), backbone.device
+    keep_memory()
     as_trained = {"clamp": .1, "prior": 1e-4} | backbone.info.get("train", {})
     held = {k: as_trained[k] for k in ("clamp", "prior")} | {"until": begun + config.seconds}
     dtype = autocast_dtype(config.precision, device)

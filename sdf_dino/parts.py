@@ -65,7 +65,7 @@ def choose_weights(
     error = {}
     for name in among or weights_names():
         backbone = Backbone.load(weights_dir(name)/"backbone")
-        nearest, = nearest_codes(backbone, samples, 1)
+        nearest, = nearest_codes(backbone, samples, 1, ((64, 16), (1024, None)))
         error[name] = reconstruction(backbone.decoder, backbone.latents[nearest], samples)["sdf_error"]
     return min(error, key=error.get)
 

@@ -238,11 +238,12 @@ def unite(
     vertices:np.ndarray,  # Repaired, (V,3)
     faces:np.ndarray,     # Repaired, (F,3)
     limit:int=200,        # Most parts to unite
+    sound:bool=None,      # Has `damage` nothing to say of it? None: find out
 )->tuple:                 # (vertices, faces, number of parts united: 0 if nothing was done)
     "The outer surface of sound solids that overlap; anything else comes back as it was"
     v, f = vertices, faces
     part = _components(f, len(v))
-    alone = part.max() == 0 or part.max() >= limit or damage(v, f)
+    alone = part.max() == 0 or part.max() >= limit or (damage(v, f) if sound is None else not sound)
     if alone or (_volumes(v, f, part)[0] < 0).any() or not _meeting(v, f, part): return v, f, 0
     solids = []
     for p in range(part.max() + 1):

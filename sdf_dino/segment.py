@@ -37,9 +37,10 @@ def near_borders(
     mesh:trimesh.Trimesh,  # F faces; neighbours share vertices
     labels,                # Part of each face, (F,)
     reach:float,           # In units of the mesh
+    graph=None,            # Its `face_pairs`; None: computed here
 )->np.ndarray:             # (F,) bool
     "Which faces have their centre within `reach` of an edge between two parts"
-    pairs, edges = face_pairs(mesh.faces)
+    pairs, edges = graph or face_pairs(mesh.faces)
     border = edges[labels[pairs[:, 0]] != labels[pairs[:, 1]]]
     if not len(border): return np.zeros(len(labels), bool)
     far, _ = cKDTree(mesh.vertices[border].mean(1)).query(mesh.triangles_center, distance_upper_bound=reach)
@@ -50,17 +51,18 @@ def tidy_labels(
     labels,                # Part of each face, (F,)
     smooth:float=1.,       # Strength of the graph cut; 0: none
     least:float=.005,      # Least area of a connected piece, as a share of the surface; 0: any
-    many:int=50_000,       # From so many faces on, the cut is made in a band along the borders
+    many:int=50_000,       # From so many faces on, the cut is made in a band along the borders, narrower the more there are
 )->np.ndarray:             # (F,)
     "Labels with short borders and without small fragments; components of the mesh stay apart"
     welded, labels = trimesh.Trimesh(*weld(mesh.vertices, mesh.faces), process=False), np.array(labels)
-    if len(labels) >= many and least > 0: labels = merge_fragments(welded, labels, least)
+    graph, narrow = face_pairs(welded.faces), min(1., (many/max(1, len(labels)))**.5)
+    if narrow < 1 and least > 0: labels = merge_fragments(welded, labels, least, graph)
     length = smooth*welded.area**.5/100
-    band = near_borders(welded, labels, 3*length) if len(labels) >= many else np.ones(len(labels), bool)
+    band = near_borders(welded, labels, min(3, 6*narrow)*length, graph) if narrow < 1 else np.ones(len(labels), bool)
     if smooth > 0 and band.any():
         part = trimesh.Trimesh(welded.vertices, welded.faces[band], process=False)
         labels[band] = smooth_labels(part, labels[band], length/part.area_faces.mean()**.5, rounds=2)
-    return merge_fragments(welded, labels, least) if least > 0 else labels
+    return merge_fragments(welded, labels, least, graph) if least > 0 else labels
 
 # %% ../nbs/41_segment.ipynb #7423c871
 @dataclass
@@ -102,13 +104,13 @@ class Segmentation:
 @dataclass(frozen=True)
 class Preset:
     "What one mesh may cost"
-    fit:FitConfig = FitConfig(steps=15, tune=200)   # Budget of the fit
+    fit:FitConfig = FitConfig(steps=8, tune=200, code_points=8192)   # Budget of the fit
     adapt:int = 100                                 # Label-free steps of the head on the shape itself
     sampler:Sampler = Sampler(20_000, 4096)         # Samples that the fit and the clusters see
     sight:int = 512                                 # Surface points whose relations the head adapts to
 
 PRESETS = {"draft": Preset(FitConfig(5, tune=30), 20, Sampler(5000, 1024), 128), "fast": Preset(),
-           "best": Preset(FitConfig(30, tune=1200), 150, Sampler(60_000, 4096), 640)}
+           "best": Preset(FitConfig(15, tune=900), 150, Sampler(60_000, 4096), 640)}
 
 def pick_preset(
     preset,        # A `Preset`, or draft (for a glance), fast or best
@@ -143,12 +145,19 @@ class Stages(dict):
         "Note how long it was since the last one"
         self[name], self._since = round(time.perf_counter() - self._since, 3), time.perf_counter()
 
+def _by_cells(look, points, many=200_000, side=.004):
+    "What `look` says of points; of very many, one point speaks for each cell of a fine grid"
+    if len(points) <= many: return look(points)
+    i, j, k = np.floor((points - points.min(0))/side).astype(np.int64).T
+    _, first, cell = np.unique((i << 42) | (j << 21) | k, return_index=True, return_inverse=True)
+    return tuple(said[cell] for said in look(points[first]))
+
 def _label_faces(look, inside, surface, parts, smooth, least, seed, stages):
     "Labels, features, logits of the faces, and how sure; `look` tells of points in the cube, `surface` has normals"
     samples = look(surface[0])
     label = label_points(*samples, parts, seed, on_surface(*surface))
     sure, word = confidence(samples[0], label(*samples), seed)
-    features, logits = look(inside.triangles_center)
+    features, logits = _by_cells(look, inside.triangles_center)
     labels = label(features, logits)
     stages.lap("parts")
     labels = np.unique(tidy_labels(inside, labels, smooth, least), return_inverse=True)[1]

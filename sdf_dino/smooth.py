@@ -19,8 +19,8 @@ def face_pairs(
     faces,        # Triangles as vertex indices, (F,3)
 )->tuple:         # (neighbouring faces (P,2), the vertices of the edge they share (P,2))
     "Which faces share an edge"
-    edges = np.sort(np.asarray(faces)[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
-    order = np.lexsort(edges.T)
+    edges = np.sort(np.asarray(faces, np.int64)[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    order = np.argsort(edges[:, 1]*(edges.max(initial=0) + 1) + edges[:, 0], kind="stable")
     edges, owner = edges[order], order // 3
     same = (edges[1:] == edges[:-1]).all(1) & (owner[1:] != owner[:-1])
     return np.stack([owner[:-1], owner[1:]], 1)[same], edges[1:][same]
@@ -133,9 +133,10 @@ def merge_fragments(
     mesh:trimesh.Trimesh,  # F faces; neighbours share vertices
     labels,                # Label of each face, (F,)
     share:float=.005,      # Least area of a connected piece, as a share of the mesh's; 0 changes nothing
+    graph=None,            # Its `face_pairs`; None: computed here
 )->np.ndarray:             # (F,)
     "Labels without small connected pieces, but for those that are a component of the mesh"
-    labels, (pairs, edges) = np.asarray(labels), face_pairs(mesh.faces)
+    labels, (pairs, edges) = np.asarray(labels), graph or face_pairs(mesh.faces)
     pieces = split_components(labels, pairs)
     near = _borders(pieces, pairs, np.linalg.norm(np.diff(mesh.vertices[edges], axis=1)[:, 0], axis=1))
     area, into = np.bincount(pieces, mesh.area_faces), np.arange(len(near))
