@@ -271,7 +271,7 @@ def fingerprint(
     targets = {name for name, p in read_parameters(notebook).items() if p.doc.startswith("Target")}
     words = {w.strip() for name, v in params.items() if isinstance(v, str) and name not in targets
              for w in v.split(",") if w.strip()}
-    inputs = {w: _input_hash((root()/w).resolve()) for w in sorted(words) if (root()/w).exists()}
+    inputs = {w: _input_hash((root()/w).resolve()) for w in sorted(words) if os.path.exists(root()/w)}
     return hashlib.sha256(json.dumps([params, code_hash(notebook), inputs], sort_keys=True).encode()).hexdigest()
 
 # %% ../nbs/00_core.ipynb #2ea32ae9
