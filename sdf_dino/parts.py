@@ -14,7 +14,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from torch.nn.utils import parametrize
 
-from .clusters import count_parts, find_parts
+from .clusters import count_parts, find_parts, principal, unit_rows
 from .core import InputError, MismatchError, ParameterError, pick_device
 from .decoder import Backbone, DeepSDF, autocast_dtype
 from .deepsdf import reconstruction
@@ -147,5 +147,7 @@ def confidence(
     "How far the parts stand apart in the feature"
     few = np.random.default_rng(seed).permutation(len(features))[:subset]
     if not 1 < len(np.unique(labels[few])) < len(few): return None, "one part"
-    sure = float(silhouette_score(features[few], labels[few]))
-    return sure, "strong" if sure > .7 else "reasonable" if sure > .5 else "weak" if sure > .25 else "none"
+    directions = principal(features)[1][:, :max(2, len(np.unique(labels)))]
+    rows = unit_rows(np.asarray(features, np.float64)[few] @ directions)
+    sure = float(silhouette_score(rows, labels[few], metric="cosine"))
+    return sure, "strong" if sure > .9 else "reasonable" if sure > .75 else "weak" if sure > .6 else "none"
