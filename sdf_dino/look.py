@@ -12,7 +12,7 @@ from pathlib import Path
 
 import ipywidgets as widgets, matplotlib.pyplot as plt, numpy as np, trimesh
 
-from .clusters import on_surface
+from .clusters import count_parts, on_surface, principal, unit_rows
 from .core import ParameterError, atomic
 from .export import html_text
 from .mesh import normalise
@@ -45,7 +45,7 @@ def similarity(
 )->np.ndarray:            # Cosine of each face's feature with its own, (F,)
     "How much each face is like one of them"
     if not 0 <= face < len(features): raise ParameterError("face", f"is {face}", f"Use 0 to {len(features) - 1}")
-    unit = features/np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    unit = unit_rows(features @ principal(features)[1][:, :max(2, count_parts(features))])   # where parts are found; the rest is noise
     return unit @ unit[face]
 
 def heat_colors(
