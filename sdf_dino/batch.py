@@ -203,7 +203,7 @@ def _several(meshes):
 
 def _one_file(mesh, latent, out, request):
     "The parts of one mesh, or of a shape of a backbone, and the report"
-    if not latent: return segment_file(mesh_path(mesh), out, request)
+    if not latent: return segment_file(mesh_path(str(mesh)), out, request)
     weights, colon, shape = latent.rpartition(":")
     if not colon or request.keep_materials:
         raise ParameterError("latent", f"is {latent!r}" + " with --keep-materials"*request.keep_materials,
