@@ -168,12 +168,12 @@ def quality_after(
         for name, s in drawn.items(): s.save(Path(folder)/f"{name}.safetensors")
         data = load_dataset(sample_files(folder), device)
     how = TrainConfig(steps, 9, 1024, lr=2e-3, warmup=max(1, steps // 10))
-    error, order = [], {name: drawn[name] for name in data.names}
+    error = []
     for t in (Trainer(data, DecoderConfig(), how), Textbook(data, DecoderConfig(), how)):
         while t.step < steps: t.one_step()
         decoder = t.decoder.eval().requires_grad_(False)
         error.append(float(np.mean([reconstruction(decoder, z, s)["surface_error"]
-                                    for z, s in zip(t.codes.detach(), order.values())])))
+                                    for z, s in zip(t.codes.detach(), map(drawn.get, data.names))])))
     return {"bench": f"deepsdf/quality/{steps} steps", "ours": error[0], "reference": error[1],
             "ratio": error[1] / error[0], "unit": "mean surface error"}
 
@@ -356,7 +356,7 @@ def bench_dino(
 
 # %% ../nbs/70_bench.ipynb #284cc0aa
 def bench(
-    what:str,         # deepsdf, sdf or segment
+    what:str,         # deepsdf, dino, sdf or segment
     rounds:int=7,     # Turns; segment takes three at most
     device="cpu",     # Where, save for sdf
 ):                    # Yields dicts of bench, ours, reference, ratio, unit
@@ -365,4 +365,4 @@ def bench(
     elif what == "dino": yield from bench_dino(device=device)
     elif what == "sdf": yield from bench_sdf()
     elif what == "segment": yield from bench_segment(rounds=min(rounds, 3), device=device)
-    else: raise ParameterError("bench", f"is {what!r}", "Use deepsdf, sdf or segment")
+    else: raise ParameterError("bench", f"is {what!r}", "Use deepsdf, dino, sdf or segment")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np, torch, trimesh
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
@@ -75,6 +76,7 @@ class DecoderConfig:
         if not 0 <= self.skip < self.layers:
             raise ParameterError("skip", f"is {self.skip} with {self.layers} layers", "Name one of the layers after 0, or 0 for none")
         _layer_numbers(self.exposed, self.layers)
+        if self.expose == "input" and self.exposed: raise ParameterError("exposed", "names layers beside the input", "Leave it empty")
 
 # %% ../nbs/19_decoder.ipynb #68336b3e
 def _sine_start(layers, out, inputs, latent):
@@ -198,15 +200,17 @@ class Backbone:
         latents = {k: torch.from_numpy(v).to(device) for k, v in parts["latents"].items()}
         return cls(decoder.to(device), latents, config["info"], config["digests"]["model"][:16])
 
-    def exposing(self,
-        expose:str="post",   # post or pre activation, or input
-        exposed:str="",      # Layers, such as "0,2"; empty: all
-    )->"Backbone":           # Shares its weights with this one
-        "The same backbone with other hidden values shown"
-        decoder = copy.copy(self.decoder)
-        decoder.config = replace(decoder.config, expose=expose, exposed=exposed)
-        arrays = {k: v.cpu().numpy() for k, v in decoder.state_dict().items()}
-        return Backbone(decoder, self.latents, self.info, content_hash(arrays, _unseen(decoder.config))[:16])
+# %% ../nbs/19_decoder.ipynb #2d2025a6
+@patch
+def exposing(self:Backbone,
+    expose:str="post",   # post or pre activation, or input
+    exposed:str="",      # Layers, such as "0,2"; empty: all
+)->Backbone:           # Shares its weights with this one
+    "The same backbone with other hidden values shown"
+    decoder = copy.copy(self.decoder)
+    decoder.config = replace(decoder.config, expose=expose, exposed=exposed)
+    arrays = {k: v.cpu().numpy() for k, v in decoder.state_dict().items()}
+    return Backbone(decoder, self.latents, self.info, content_hash(arrays, _unseen(decoder.config))[:16])
 
 # %% ../nbs/19_decoder.ipynb #71f25808
 def autocast_dtype(

@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np, torch
+from fastcore.basics import patch
 from safetensors import safe_open
 from scipy.spatial import cKDTree
 from torch import nn
@@ -292,15 +293,18 @@ class Trainer(Loop):
         (total / share).backward()
         return each.detach()
 
-    def blame(self, i):
-        which, losses = self.recent[i] if -i <= len(self.recent) else ([], torch.zeros(0))
-        bad = ~torch.isfinite(losses.cpu())
-        return "weights" if bad.all() else ", ".join(self.data.names[j] for j in which[bad])
+# %% ../nbs/20_deepsdf.ipynb #b5c25626
+@patch
+def blame(self:Trainer, i):
+    which, losses = self.recent[i] if -i <= len(self.recent) else ([], torch.zeros(0))
+    bad = ~torch.isfinite(losses.cpu())
+    return "weights" if bad.all() else ", ".join(self.data.names[j] for j in which[bad])
 
-    def news(self):
-        worst = self.last.loss.nan_to_num(posinf=-1).topk(min(3, len(self.data.names)))
-        return {"lr": self.optim.param_groups[0]["lr"], "codes": self.codes.detach().norm(dim=1).mean().item(),
-                "worst_loss": worst.values[0].item(), "worst": [self.data.names[i] for i in worst.indices.tolist()]}
+@patch
+def news(self:Trainer):
+    worst = self.last.loss.nan_to_num(posinf=-1).topk(min(3, len(self.data.names)))
+    return {"lr": self.optim.param_groups[0]["lr"], "codes": self.codes.detach().norm(dim=1).mean().item(),
+            "worst_loss": worst.values[0].item(), "worst": [self.data.names[i] for i in worst.indices.tolist()]}
 
 # %% ../nbs/20_deepsdf.ipynb #18ec2767
 def train(

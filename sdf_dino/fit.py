@@ -7,7 +7,7 @@ __all__ = ['nearest_codes', 'residuals', 'solve_code', 'FitConfig', 'Fit', 'tune
            'fit_row']
 
 # %% ../nbs/24_fit.ipynb #4d338747
-import copy, time
+import copy, inspect, time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -190,7 +190,9 @@ def kept_fit(
     "The fit of a shape as it was made before, or made and kept; `kept_fit.spared` adds up the seconds that this saved"
     if folder is None: return fit_shape(backbone, samples, config)
     drawn = {"points": np.asarray(samples.points), "sdf": np.asarray(samples.sdf)}
-    path = Path(folder)/f"{content_hash(drawn, {'backbone': backbone.hash, **asdict(config)})[:16]}.safetensors"
+    code = [inspect.getsource(f) for f in (nearest_codes, residuals, solve_code, tune_decoder, fit_shape)]
+    made_of = {"backbone": backbone.hash, "code": code, **asdict(config)}
+    path = Path(folder)/f"{content_hash(drawn, made_of)[:16]}.safetensors"
     if path.exists():
         tensors, meta = load_tensors(path)
         held = {k: torch.from_numpy(v).to(backbone.device) for k, v in tensors.items()}

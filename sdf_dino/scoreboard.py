@@ -156,6 +156,7 @@ def parts_case(
         return {"field": part.field_scores(part.union_of(fields), shape, seed=seed)}
     return replace(case, score=score)
 
+# %% ../nbs/53_scoreboard.ipynb #268c613c
 READINGS, _SEEDS = {"split": "", "whole": "/whole", "smooth": "/smooth"}, COMPOUND_SEEDS
 def _shapes(ids, weights, case="baselines:shape_case"):
     return Test(f"sdf_dino.{case}", ids, (weights,), ("points", "weights"), {"points": ""})

@@ -51,7 +51,7 @@ def tidy_labels(
     labels,                # Part of each face, (F,)
     smooth:float=1.,       # Strength of the graph cut; 0: none
     least:float=.005,      # Least area of a connected piece, as a share of the surface; 0: any
-    many:int=50_000,       # From so many faces on, the cut is made in a band along the borders, narrower the more there are
+    many:int=50_000,       # Beyond so many faces the cut is made in a band along the borders, narrower the more there are
 )->np.ndarray:             # (F,)
     "Labels with short borders and without small fragments; components of the mesh stay apart"
     welded, labels = trimesh.Trimesh(*weld(mesh.vertices, mesh.faces), process=False), np.array(labels)
