@@ -14,7 +14,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from torch.nn.utils import parametrize
 
-from .clusters import count_parts, find_parts, principal, unit_rows
+from .clusters import find_parts, principal, unit_rows
 from .core import InputError, MismatchError, ParameterError, pick_device
 from .decoder import Backbone, DeepSDF, autocast_dtype
 from .deepsdf import reconstruction
@@ -129,8 +129,8 @@ def label_points(
     if k == "prototypes":
         used = np.unique(np.argmax(logits, 1))
         return lambda f, l: np.argmax(l[:, used], 1)
-    if k == "auto": k = choose_parts(features, seed=seed)[0] if near is None else count_parts(features)
-    if k > len(features): raise ParameterError("parts", f"is {k}", f"Use 1 to {len(features)}")
+    if k == "auto" and near is None: k = choose_parts(features, seed=seed)[0]
+    if k != "auto" and k > len(features): raise ParameterError("parts", f"is {k}", f"Use 1 to {len(features)}")
     if near is not None:
         regions, some = find_parts(features, near, k)[1], 65_536     # at once: `of` counts in double precision
         return lambda f, l: np.concatenate([regions.of(x).argmax(1) for x in np.split(f, range(some, len(f), some))])
