@@ -30,6 +30,11 @@ def creases(
     step = step / np.linalg.norm(step, axis=1, keepdims=True).clip(1e-9)
     return ((step * normals[i]).sum(1) - (step * normals[j]).sum(1)).clip(0) / 2
 
+def _neighbours(points, n):
+    "Pairs of each point and its nearest, how long they are, and the reach of each point"
+    far, near = cKDTree(points).query(points, min(n + 1, len(points)))
+    return np.repeat(np.arange(len(points)), near.shape[1] - 1), near[:, 1:].ravel(), far[:, 1:].ravel(), far[:, -1]
+
 def surface_graph(
     points,               # Surface points, (P,3)
     normals,              # Outward unit vectors, (P,3)
@@ -38,10 +43,9 @@ def surface_graph(
 )->np.ndarray:            # (P,P) float32, symmetric, zero on the diagonal
     "Weights between neighbours on the surface, small across concave creases"
     points, normals = np.asarray(points, np.float64), np.asarray(normals, np.float64)
-    far, near = cKDTree(points).query(points, min(neighbours + 1, len(points)))
-    i, j, r = np.repeat(np.arange(len(points)), near.shape[1] - 1), near[:, 1:].ravel(), far[:, 1:].ravel().clip(1e-9)
+    i, j, r, reach = _neighbours(points, neighbours)
     out = np.zeros((len(points), len(points)), np.float32)
-    out[i, j] = np.exp(-(r / np.median(far[:, -1]))**2 - concavity * creases(points, normals, i, j))
+    out[i, j] = np.exp(-(r / np.median(reach).clip(1e-9))**2 - concavity * creases(points, normals, i, j))
     return np.maximum(out, out.T)
 
 # %% ../nbs/29_clusters.ipynb #32adc715
@@ -105,8 +109,9 @@ def on_surface(
 )->csr_matrix:       # (N,N), symmetric: `least` and the crease between neighbours
     "Who is next to whom, and how much lies between them"
     points, normals = np.asarray(points, np.float64), np.asarray(normals, np.float64)
-    near = csr_matrix(surface_graph(points, normals, n, concavity=0))
-    i, j = near.nonzero()
+    i, j, _, _ = _neighbours(points, n)
+    near = csr_matrix((np.ones(len(i)), (i, j)), (len(points),)*2)
+    i, j = (near + near.T).nonzero()
     return csr_matrix((least + creases(points, normals, i, j), (i, j)), near.shape)
 
 def join_regions(
