@@ -119,20 +119,18 @@ def join_regions(
     regions,         # Region of each point, (N,), from 0
     neighbours,      # Of `on_surface`
     k:int,           # How many shall be left
-    crease:float=0., # Below `k` go on across borders that count less than this
 )->np.ndarray:       # What each region is joined to, (R,), from 0
     "Ward's linkage of regions, cheaper across borders that are not concave"
     one = csr_matrix((np.ones(len(rows)), (np.arange(len(rows)), regions)))
     sums, size = one.T @ rows, np.bincount(regions).astype(float)
     border, links = ((one.T @ m @ one).toarray() for m in (neighbours, neighbours > 0))
     owner = np.arange(len(size))
-    while len(size) > 1:
+    while len(size) > k:
         apart, other = squareform(pdist(sums / size[:, None]))**2, ~np.eye(len(size), dtype=bool)
         cost = apart * size * size[:, None] / (size + size[:, None])
         beside = other & (links > 0)
         cost = np.where(beside, cost * border / links.clip(1), np.inf) if beside.any() else np.where(other, cost, np.inf)
         a, b = sorted(np.unravel_index(cost.argmin(), cost.shape))
-        if len(size) <= k and not 0 < border[a, b] < crease * links[a, b]: break
         for m in (border, links): m[a], m[:, a] = m[a] + m[b], m[:, a] + m[:, b]
         sums[a], size[a] = sums[a] + sums[b], size[a] + size[b]
         border, links = (np.delete(np.delete(m, b, 0), b, 1) for m in (border, links))
@@ -162,8 +160,7 @@ def find_parts(
     regions:int=40,       # How many are found first
 )->tuple:                 # (labels (N,), `Parts`)
     "Ward's linkage in the leading directions, across the surface and with an eye on its creases"
-    crease, many = .07 if k == "auto" else 0, len(features)
-    k = count_parts(features) if k == "auto" else k
+    k, many = count_parts(features) if k == "auto" else k, len(features)
     if not 1 <= k <= many: raise ParameterError("parts", f"is {k}", f"Use 1 to {many}")
     values, vectors = principal(features)
     n = min(max(2, 3*k - 4), len(values))
@@ -172,7 +169,7 @@ def find_parts(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="the number of connected components")   # it joins them itself
         found = AgglomerativeClustering(min(many, max(regions, 2*k)), connectivity=neighbours).fit_predict(rows)
-    owner = join_regions(rows, found, neighbours, k, crease)
+    owner = join_regions(rows, found, neighbours, k)
     centres = unit_rows(np.stack([rows[found == i].mean(0) for i in range(len(owner))]))
     order = np.argsort(owner, kind="stable")
     return owner[found], Parts(directions, centres[order], owner[order])
