@@ -111,7 +111,7 @@ def _spectral(s, sdf, k):
     at = s.samples[:PRESETS["fast"].sight]
     relation = relate(sdf, at)
     features, near = spectral_features(affinity(relation)), on_surface(at, relation.normals)
-    return nearest_label(at, find_parts(features, near, k or "auto")[0], s.points)
+    return nearest_label(at, find_parts(features, near, k or "auto"), s.points)
 
 def spectral(
     x,             # As in `subject`

@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['creases', 'surface_graph', 'by_degree', 'spectral_parts', 'principal', 'spectral_features', 'count_parts',
-           'unit_rows', 'on_surface', 'join_regions', 'Parts', 'find_parts']
+           'unit_rows', 'on_surface', 'join_regions', 'find_parts']
 
 # %% ../nbs/29_clusters.ipynb #7786e2af
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -139,37 +138,19 @@ def join_regions(
     return owner
 
 # %% ../nbs/29_clusters.ipynb #f8271a5c
-@dataclass
-class Parts:
-    "Parts of one shape, as regions of the feature space"
-    directions:np.ndarray   # (D, d)
-    centres:np.ndarray      # Of the regions, unit vectors, (R, d)
-    owner:np.ndarray        # Part of each region, (R,), in order
-
-    def of(self,
-        features,    # Features at any points of the shape, (N, D)
-    )->np.ndarray:   # Cosine to the nearest centre of each part, (N, k)
-        "How well points fit each part"
-        fit = unit_rows(np.asarray(features, np.float64) @ self.directions) @ self.centres.T
-        return np.maximum.reduceat(fit, np.unique(self.owner, return_index=True)[1], axis=1)
-
 def find_parts(
     features,             # Features of surface points, before normalisation, (N, D)
     neighbours,           # Of `on_surface`
     k="auto",             # Number of parts, or auto
     regions:int=40,       # How many are found first
-)->tuple:                 # (labels (N,), `Parts`)
+)->np.ndarray:            # Labels, (N,)
     "Ward's linkage in the leading directions, across the surface and with an eye on its creases"
     k, many = count_parts(features) if k == "auto" else k, len(features)
     if not 1 <= k <= many: raise ParameterError("parts", f"is {k}", f"Use 1 to {many}")
     values, vectors = principal(features)
     n = min(max(2, 3*k - 4), len(values))
-    directions = vectors[:, :n] * values[:n].clip(0)**2
-    rows = unit_rows(np.asarray(features, np.float64) @ directions)
+    rows = unit_rows(np.asarray(features, np.float64) @ vectors[:, :n] * values[:n].clip(0)**2)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="the number of connected components")   # it joins them itself
         found = AgglomerativeClustering(min(many, max(regions, 2*k)), connectivity=neighbours).fit_predict(rows)
-    owner = join_regions(rows, found, neighbours, k)
-    centres = unit_rows(np.stack([rows[found == i].mean(0) for i in range(len(owner))]))
-    order = np.argsort(owner, kind="stable")
-    return owner[found], Parts(directions, centres[order], owner[order])
+    return join_regions(rows, found, neighbours, k)[found]

@@ -70,11 +70,11 @@ def grade(
         k, related = len(np.unique(e.labels)), None if e.related is None else e.related[None]
         with torch.no_grad(): features, logits = (x[0] for x in head(e.acts[None], related))
         found = {"kmeans": cluster(features, k, seed), "argmax": logits.argmax(-1).numpy()}
-        found |= {"ward": find_parts(features, e.near, k)[0], "own k": find_parts(features, e.near)[0]}
+        found |= {"ward": find_parts(features, e.near, k), "own k": find_parts(features, e.near)}
         if controls: found |= {"raw": cluster(e.acts, k, seed), "xyz": cluster(e.points, k, seed)}
         if controls and related is not None:
             by_heart = spectral_features(e.related)
-            found |= {"spectral": spectral_parts(e.related, k, seed), "spectral, own k": find_parts(by_heart, e.near)[0]}
+            found |= {"spectral": spectral_parts(e.related, k, seed), "spectral, own k": find_parts(by_heart, e.near)}
         rows += [{"shape": e.shape, "features": how, **score(e.labels, l), "parts": len(np.unique(l))}
                  for how, l in found.items()]
     return rows

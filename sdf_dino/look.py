@@ -12,7 +12,7 @@ from pathlib import Path
 
 import ipywidgets as widgets, matplotlib.pyplot as plt, numpy as np, trimesh
 
-from .clusters import count_parts, on_surface, principal, unit_rows
+from .clusters import count_parts, principal, unit_rows
 from .core import ParameterError, atomic
 from .export import html_text
 from .mesh import normalise
@@ -32,9 +32,10 @@ def relabel(
     "The same shape in other parts, from the features it has"
     inside = normalise(seg.mesh)[0]
     at, few = trimesh.sample.sample_surface(inside, points, seed=seed)
-    near = None if "beside" in seg.info else on_surface(at, inside.face_normals[few])
-    label = label_points(seg.features[few], seg.logits[few], parts, seed, near)
-    found = tidy_labels(inside, label(seg.features, seg.logits), smooth, least)
+    surface = None if "beside" in seg.info else (at, inside.face_normals[few])
+    label = label_points(seg.features[few], seg.logits[few], parts, seed, surface)
+    found = label(seg.features, seg.logits, (inside.triangles_center, inside.face_normals))
+    found = tidy_labels(inside, found, smooth, least)
     return replace(seg, labels=match_labels(seg.labels, found),
                    info={**seg.info, "asked": str(parts), "smooth": smooth, "least": least, "seed": seed})
 

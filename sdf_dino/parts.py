@@ -10,11 +10,12 @@ __all__ = ['weights_names', 'weights_dir', 'load_weights', 'choose_weights', 'pa
 from pathlib import Path
 
 import numpy as np, torch
+from scipy.spatial import cKDTree
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from torch.nn.utils import parametrize
 
-from .clusters import find_parts, principal, unit_rows
+from .clusters import find_parts, on_surface, principal, unit_rows
 from .core import InputError, MismatchError, ParameterError, pick_device
 from .decoder import Backbone, DeepSDF, autocast_dtype
 from .deepsdf import reconstruction
@@ -122,20 +123,21 @@ def label_points(
     logits,               # Their prototype logits, (N, K)
     parts="auto",         # As in `parse_parts`
     seed:int=0,           # Seed of k-means
-    near=None,            # Who is next to whom on the surface, (N,N), as `on_surface` says; None: k-means
-):                        # Function (features, logits) → labels, numbered from 0
-    "Learn the parts of one shape from its samples; the result labels any other points of it"
+    surface=None,         # Where they lie and their outward normals, both (N,3); None: k-means
+):                        # Function (features, logits, their surface) → labels, numbered from 0
+    "Learn the parts of one shape from its samples; the result labels any other points of its surface"
     k = parse_parts(parts)
     if k == "prototypes":
         used = np.unique(np.argmax(logits, 1))
-        return lambda f, l: np.argmax(l[:, used], 1)
-    if k == "auto" and near is None: k = choose_parts(features, seed=seed)[0]
+        return lambda f, l, s=None: np.argmax(l[:, used], 1)
+    if k == "auto" and surface is None: k = choose_parts(features, seed=seed)[0]
     if k != "auto" and k > len(features): raise ParameterError("parts", f"is {k}", f"Use 1 to {len(features)}")
-    if near is not None:
-        regions, some = find_parts(features, near, k)[1], 65_536     # at once: `of` counts in double precision
-        return lambda f, l: np.concatenate([regions.of(x).argmax(1) for x in np.split(f, range(some, len(f), some))])
+    if surface is not None:
+        place = lambda points, normals: np.hstack([points, .1*np.asarray(normals)])     # the far side of a wall is far
+        found, tree = find_parts(features, on_surface(*surface), k), cKDTree(place(*surface))
+        return lambda f, l, s: found[tree.query(place(*s), workers=-1)[1]]
     model = KMeans(k, n_init=10, random_state=seed).fit(features)
-    return lambda f, l: model.predict(np.asarray(f, model.cluster_centers_.dtype))
+    return lambda f, l, s=None: model.predict(np.asarray(f, model.cluster_centers_.dtype))
 
 # %% ../nbs/37_parts.ipynb #c9429de4
 def confidence(

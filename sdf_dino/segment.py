@@ -15,7 +15,6 @@ from pathlib import Path
 import igl, numpy as np, torch, trimesh
 from scipy.spatial import cKDTree
 
-from .clusters import on_surface
 from .core import ParameterError, save_tensors, write_json
 from .decoder import DeepSDF, extract_surface, query
 from .dino import ProjectionHead, adapt_head
@@ -155,10 +154,10 @@ def _by_cells(look, points, many=200_000, side=.004):
 def _label_faces(look, inside, surface, parts, smooth, least, seed, stages):
     "Labels, features, logits of the faces, and how sure; `look` tells of points in the cube, `surface` has normals"
     samples = look(surface[0])
-    label = label_points(*samples, parts, seed, on_surface(*surface))
-    sure, word = confidence(samples[0], label(*samples), seed)
+    label = label_points(*samples, parts, seed, surface)
+    sure, word = confidence(samples[0], label(*samples, surface), seed)
     features, logits = _by_cells(look, inside.triangles_center)
-    labels = label(features, logits)
+    labels = label(features, logits, (inside.triangles_center, inside.face_normals))
     stages.lap("parts")
     labels = np.unique(tidy_labels(inside, labels, smooth, least), return_inverse=True)[1]
     stages.lap("borders")

@@ -92,5 +92,5 @@ def found_parts(
     out |= {f"{name}, argmax": logits.argmax(-1) for name, (_, logits) in said.items()}
     tuned, seconds = _adaptations(s, alone, place, adapt, seed)
     features = {"spectral": spectral_features(s.related)} | {n: f for n, (f, _) in said.items()} | tuned
-    out |= {name: find_parts(f, s.near, k)[0] for name, f in features.items()}
-    return out | {f"{name}, own k": find_parts(f, s.near)[0] for name, f in features.items()} | {"seconds": seconds}
+    out |= {name: find_parts(f, s.near, k) for name, f in features.items()}
+    return out | {f"{name}, own k": find_parts(f, s.near) for name, f in features.items()} | {"seconds": seconds}
