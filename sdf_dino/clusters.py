@@ -11,6 +11,7 @@ import warnings
 
 import numpy as np
 from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist, squareform
 from sklearn.cluster import AgglomerativeClustering, KMeans
@@ -105,7 +106,7 @@ def on_surface(
     normals,         # Outward unit vectors, (N,3)
     n:int=8,         # Neighbours of each
     least:float=.05, # What a border counts where it is not concave
-)->csr_matrix:       # (N,N), symmetric: `least` and the crease between neighbours
+)->csr_matrix:       # (N,N), symmetric: `least` plus the crease between neighbours
     "Who is next to whom, and how much lies between them"
     points, normals = np.asarray(points, np.float64), np.asarray(normals, np.float64)
     i, j, _, _ = _neighbours(points, n)
@@ -119,7 +120,7 @@ def join_regions(
     neighbours,      # Of `on_surface`
     k:int,           # How many shall be left
 )->np.ndarray:       # What each region is joined to, (R,), from 0
-    "Ward's linkage of regions, cheaper across borders that are not concave"
+    "Ward's linkage of regions, cheaper across borders that are not concave; pieces that do not touch join at the plain cost"
     one = csr_matrix((np.ones(len(rows)), (np.arange(len(rows)), regions)))
     sums, size = one.T @ rows, np.bincount(regions).astype(float)
     border, links = ((one.T @ m @ one).toarray() for m in (neighbours, neighbours > 0))
@@ -127,8 +128,9 @@ def join_regions(
     while len(size) > k:
         apart, other = squareform(pdist(sums / size[:, None]))**2, ~np.eye(len(size), dtype=bool)
         cost = apart * size * size[:, None] / (size + size[:, None])
-        beside = other & (links > 0)
-        cost = np.where(beside, cost * border / links.clip(1), np.inf) if beside.any() else np.where(other, cost, np.inf)
+        piece = connected_components(links > 0)[1]
+        away = np.where(piece[:, None] != piece, cost, np.inf)
+        cost = np.where(other & (links > 0), cost * border / links.clip(1), away)
         a, b = sorted(np.unravel_index(cost.argmin(), cost.shape))
         for m in (border, links): m[a], m[:, a] = m[a] + m[b], m[:, a] + m[:, b]
         sums[a], size[a] = sums[a] + sums[b], size[a] + size[b]
@@ -149,7 +151,7 @@ def find_parts(
     if not 1 <= k <= many: raise ParameterError("parts", f"is {k}", f"Use 1 to {many}")
     values, vectors = principal(features)
     n = min(max(2, 3*k - 4), len(values))
-    rows = unit_rows(np.asarray(features, np.float64) @ vectors[:, :n] * values[:n].clip(0)**2)
+    rows = unit_rows(np.asarray(features, np.float64) @ vectors[:, :n] * (values[:n] / max(values[0], 1e-300)).clip(0)**2)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="the number of connected components")   # it joins them itself
         found = AgglomerativeClustering(min(many, max(regions, 2*k)), connectivity=neighbours).fit_predict(rows)

@@ -24,7 +24,7 @@ class Exam:
     "Held points of a shape whose parts are known"
     shape:str              # Name
     points:np.ndarray      # (P,3)
-    near:object            # Who is next to whom on the surface, (P,P) sparse
+    near:object            # As `on_surface` says, (P,P) sparse
     acts:torch.Tensor      # (P,D) float32
     related:torch.Tensor   # How much they belong together, (P,P) float32; None without relations
     labels:np.ndarray      # True parts, (P,)

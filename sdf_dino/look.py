@@ -18,7 +18,8 @@ from .export import html_text
 from .mesh import normalise
 from .plot import corner_colors, part_colors, render_mesh, view_mesh
 from .probe import match_labels
-from .segment import Segmentation, label_points, tidy_labels
+from .sdf import MeshField
+from .segment import Segmentation, label_points, nearest_face, tidy_labels
 
 # %% ../nbs/44_look.ipynb #9618b48e
 def relabel(
@@ -31,10 +32,12 @@ def relabel(
 )->Segmentation:        # Of the same mesh; a part that is new has a number of its own
     "The same shape in other parts, from the features it has"
     inside = normalise(seg.mesh)[0]
-    at, few = trimesh.sample.sample_surface(inside, points, seed=seed)
-    surface = None if "beside" in seg.info else (at, inside.face_normals[few])
+    alone = "beside" not in seg.info
+    surface = MeshField(inside).surface(points, seed)[:2] if alone else None     # its normals point outward, whatever the file says
+    at = surface[0] if alone else trimesh.sample.sample_surface(inside, points, seed=seed)[0]
+    few = nearest_face(inside, at)
     label = label_points(seg.features[few], seg.logits[few], parts, seed, surface)
-    found = label(seg.features, seg.logits, (inside.triangles_center, inside.face_normals))
+    found = label(seg.features, seg.logits, inside.triangles_center)
     found = tidy_labels(inside, found, smooth, least)
     return replace(seg, labels=match_labels(seg.labels, found),
                    info={**seg.info, "asked": str(parts), "smooth": smooth, "least": least, "seed": seed})

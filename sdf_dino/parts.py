@@ -124,20 +124,19 @@ def label_points(
     parts="auto",         # As in `parse_parts`
     seed:int=0,           # Seed of k-means
     surface=None,         # Where they lie and their outward normals, both (N,3); None: k-means
-):                        # Function (features, logits, their surface) → labels, numbered from 0
+):                        # Function (features, logits, points; these only with a surface) → labels, numbered from 0
     "Learn the parts of one shape from its samples; the result labels any other points of its surface"
     k = parse_parts(parts)
     if k == "prototypes":
         used = np.unique(np.argmax(logits, 1))
-        return lambda f, l, s=None: np.argmax(l[:, used], 1)
+        return lambda f, l, at=None: np.argmax(l[:, used], 1)
     if k == "auto" and surface is None: k = choose_parts(features, seed=seed)[0]
     if k != "auto" and k > len(features): raise ParameterError("parts", f"is {k}", f"Use 1 to {len(features)}")
     if surface is not None:
-        place = lambda points, normals: np.hstack([points, .1*np.asarray(normals)])     # the far side of a wall is far
-        found, tree = find_parts(features, on_surface(*surface), k), cKDTree(place(*surface))
-        return lambda f, l, s: found[tree.query(place(*s), workers=-1)[1]]
+        found, tree = find_parts(features, on_surface(*surface), k), cKDTree(surface[0])
+        return lambda f, l, at: found[tree.query(at, workers=-1)[1]]
     model = KMeans(k, n_init=10, random_state=seed).fit(features)
-    return lambda f, l, s=None: model.predict(np.asarray(f, model.cluster_centers_.dtype))
+    return lambda f, l, at=None: model.predict(np.asarray(f, model.cluster_centers_.dtype))
 
 # %% ../nbs/37_parts.ipynb #c9429de4
 def confidence(

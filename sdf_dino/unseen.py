@@ -25,7 +25,7 @@ class Scene:
     "What is known of one shape when its parts are sought"
     name:str                # Name of the shape
     points:np.ndarray       # Surface samples, (P,3)
-    near:object             # Who is next to whom on the surface, (P,P) sparse
+    near:object             # As `on_surface` says, (P,P) sparse
     acts:torch.Tensor       # Their activations, (P,D) float32
     seen:np.ndarray         # Who sees whom, (P,P) bool
     related:torch.Tensor    # How much they belong together, (P,P) float32
