@@ -123,12 +123,13 @@ def shape_chart(
 ):
     "Scores by shape or by category"
     names = sorted({r[key] for by in rows.values() for rs in by.values() for r in rs})
+    colours = len(plt.rcParams["axes.prop_cycle"])      # past their number another sign
     for i, (method, by) in enumerate(rows.items()):
         pairs = [(r[key], r[reading][metric]) for rs in by.values() for r in rs]
         of = {n: [v for k, v in pairs if k == n and v is not None] for n in names}
         at = np.arange(len(names)) + (i - (len(rows) - 1)/2)*.8/len(rows)
         ax.errorbar(at, [np.mean(of[n]) if of[n] else np.nan for n in names],
-                    [np.std(of[n]) if of[n] else np.nan for n in names], fmt="o", ms=3, lw=.8, label=method)
+                    [np.std(of[n]) if of[n] else np.nan for n in names], fmt="osD^v"[i//colours % 5], ms=3, lw=.8, label=method)
     ax.set(xticks=range(len(names)), ylabel=metric)
     ax.set_xticklabels(names, rotation=30, fontsize=7)
 
