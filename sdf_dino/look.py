@@ -49,7 +49,7 @@ def similarity(
 )->np.ndarray:            # Cosine of each face's feature with its own, (F,)
     "How much each face is like one of them"
     if not 0 <= face < len(features): raise ParameterError("face", f"is {face}", f"Use 0 to {len(features) - 1}")
-    unit = unit_rows(features @ principal(features)[1][:, :max(2, count_parts(features))])   # where parts are found; the rest is noise
+    unit = unit_rows(features @ principal(features)[1][:, :max(2, count_parts(features))])   # the rest is mostly noise
     return unit @ unit[face]
 
 def heat_colors(

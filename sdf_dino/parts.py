@@ -130,11 +130,11 @@ def label_points(
     if k == "prototypes":
         used = np.unique(np.argmax(logits, 1))
         return lambda f, l, at=None: np.argmax(l[:, used], 1)
-    if k == "auto" and surface is None: k = choose_parts(features, seed=seed)[0]
-    if k != "auto" and k > len(features): raise ParameterError("parts", f"is {k}", f"Use 1 to {len(features)}")
     if surface is not None:
         found, tree = find_parts(features, on_surface(*surface), k), cKDTree(surface[0])
         return lambda f, l, at: found[tree.query(at, workers=-1)[1]]
+    if k == "auto": k = choose_parts(features, seed=seed)[0]
+    if k > len(features): raise ParameterError("parts", f"is {k}", f"Use 1 to {len(features)}")
     model = KMeans(k, n_init=10, random_state=seed).fit(features)
     return lambda f, l, at=None: model.predict(np.asarray(f, model.cluster_centers_.dtype))
 
