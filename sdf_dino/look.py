@@ -12,7 +12,7 @@ from pathlib import Path
 
 import ipywidgets as widgets, matplotlib.pyplot as plt, numpy as np, trimesh
 
-from .clusters import count_parts, principal, unit_rows
+from .clusters import principal, unit_rows
 from .core import ParameterError, atomic
 from .export import html_text
 from .mesh import normalise
@@ -49,7 +49,8 @@ def similarity(
 )->np.ndarray:            # Cosine of each face's feature with its own, (F,)
     "How much each face is like one of them"
     if not 0 <= face < len(features): raise ParameterError("face", f"is {face}", f"Use 0 to {len(features) - 1}")
-    unit = unit_rows(features @ principal(features)[1][:, :max(2, count_parts(features))])   # the rest is mostly noise
+    values, vectors = principal(features)
+    unit = unit_rows(features @ vectors[:, :max(2, (values > .5).sum())])   # the rest is mostly noise
     return unit @ unit[face]
 
 def heat_colors(

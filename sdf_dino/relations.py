@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from .activations import ActivationCache
 from .clusters import by_degree, spectral_parts, surface_graph
@@ -155,14 +156,17 @@ def write_relations(
     "Relations within each cached shape, or what is missing of them"
     if cache.backbone != backbone.hash:
         raise MismatchError(cache.folder, f"was made by backbone {cache.backbone}", f"Use that, not {backbone.hash}")
-    for name in progress(cache.names, desc="relations"):
+    def write(name):
         path = Path(folder)/f"{name}.safetensors"
         made_from = {"cache": cache.index["shapes"][name], "n": n, "config": asdict(config), "precision": precision}
-        if path.exists() and read_meta(path).get("made_from") == made_from: continue
+        if path.exists() and read_meta(path).get("made_from") == made_from: return
         z = backbone.latents[name]
         field = lambda p: query(backbone.decoder, p, z, precision=precision)
         r = relate(field, cache.read(name)["points"][:n], config)
         save_tensors(path, {**vars(r), "seen": np.packbits(r.seen, axis=1)}, {"made_from": made_from})
+    threads = 1 if backbone.device.type == "cpu" else 8    # a GPU waits for what is between its calls
+    rows = Parallel(threads, prefer="threads", return_as="generator")(delayed(write)(name) for name in cache.names)
+    for _ in progress(rows, total=len(cache.names), desc="relations"): pass
 
 def read_relations(
     cache:ActivationCache,   # The cache they belong to
