@@ -47,14 +47,15 @@ class Streamed:
         device="cpu",            # Where batches go
     ):
         self.cache, self.names, self.device, self.n_points = cache, cache.names, device, cache.index["points"] // 2
-        self.thread, self.ahead, self.checked, self.waited = ThreadPoolExecutor(1), {}, set(), 0.
+        self.thread, self.readers, self.ahead, self.checked, self.waited = ThreadPoolExecutor(1), ThreadPoolExecutor(8), {}, set(), 0.
 
     def _read(self, which, start, n):
         points, acts = torch.empty(len(which), n, 3), torch.empty(len(which), n, self.cache.dim, dtype=torch.half)
-        for i, name in enumerate(self.names[w] for w in which.tolist()):
+        def one(i, name):
             if name not in self.checked: self.cache.read(name), self.checked.add(name)
             with safe_open(str(self.cache.path(name)), "pt") as f:
                 for key, out in (("points", points), ("acts", acts)): out[i] = f.get_slice(key)[start:start+n]
+        list(self.readers.map(one, range(len(which)), [self.names[w] for w in which.tolist()]))
         return points, acts
 
     def prepare(self, which, start, n):
