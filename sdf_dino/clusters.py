@@ -137,7 +137,7 @@ def find_parts(
     features,             # Features of surface points, before normalisation, (N, D)
     neighbours,           # Of `on_surface`
     k="auto",             # Number of parts, or auto
-    regions:int=40,       # How many are found first
+    regions:int=40,       # How many are found first, and the most that auto may leave
     most:float=.002,      # With auto: dearest join, per point
 )->np.ndarray:            # Labels, (N,)
     "Ward's linkage in the leading directions, across the surface and with an eye on its creases"

@@ -180,7 +180,7 @@ class TrainConfig(LoopConfig):
     eikonal:float = 0.         # Weight of the eikonal term; 0: none
     seed:int = 0               # Seed of weights, codes and batches
     precision:str = "auto"     # auto, float32 or bfloat16
-    chunk:int = 32_768         # Points that pass the network at once on a CPU, more are accumulated; a GPU takes all
+    chunk:int = 0              # Points that pass the network at once, more are accumulated; 0: 32,768 on a CPU, all elsewhere
     code_lr:float = 0.         # Peak learning rate of the codes when it is another; 0: lr
     code_std:float = .01       # Spread of the codes at the start
     code_start:str = "random"  # random, or coarse: principal components of each shape's coarse volume
@@ -275,7 +275,8 @@ class Trainer(Loop):
         points, sdf = self.data.batch(which[mine], *run)
         after, *then = self.batch_of(self.step + 1)
         self.data.prepare(after[torch.arange(len(after))[rank::of]], *then)
-        k = max(1, c.chunk // points.shape[1]) if self.device.type == "cpu" else len(points)
+        n = c.chunk or (32_768 if self.device.type == "cpu" else points.shape[:2].numel())
+        k = max(1, n // points.shape[1])
         for i, x, y in zip(mine.split(k), points.split(k), sdf.split(k)):
             if len(i): losses[i] = self.learn(x, y, which[i].to(self.device), len(which))
         self.apply([losses])

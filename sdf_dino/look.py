@@ -50,7 +50,7 @@ def similarity(
     "How much each face is like one of them"
     if not 0 <= face < len(features): raise ParameterError("face", f"is {face}", f"Use 0 to {len(features) - 1}")
     values, vectors = principal(features)
-    unit = unit_rows(features @ vectors[:, :max(2, (values > .5).sum())])   # the rest is mostly noise
+    unit = unit_rows(features @ vectors[:, :max(2, (values > .5).sum())])   # what holds less of a part is mostly noise
     return unit @ unit[face]
 
 def heat_colors(

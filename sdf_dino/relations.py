@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
+from torch.nn.utils import parametrize
 
 from .activations import ActivationCache
 from .clusters import by_degree, spectral_parts, surface_graph
 from .core import MismatchError, load_tensors, progress, read_meta, save_tensors
-from .decoder import Backbone, query
+from .decoder import Backbone, autocast_dtype, query
 
 _all_ = ["by_degree", "spectral_parts", "surface_graph"]
 
@@ -152,21 +153,24 @@ def write_relations(
     n:int=512,               # Points a shape, the first ones of the cache
     config:RelationConfig=RelationConfig(),  # How they are related
     precision:str="auto",    # Of the millions of distances asked: auto, float32 or bfloat16
+    threads:int=0,           # Shapes at a time; 0: eight on CUDA, which waits for what is between its calls, else one
 ):
     "Relations within each cached shape, or what is missing of them"
     if cache.backbone != backbone.hash:
         raise MismatchError(cache.folder, f"was made by backbone {cache.backbone}", f"Use that, not {backbone.hash}")
+    asked = str(autocast_dtype(precision, backbone.device) or "float32")
     def write(name):
         path = Path(folder)/f"{name}.safetensors"
-        made_from = {"cache": cache.index["shapes"][name], "n": n, "config": asdict(config), "precision": precision}
+        made_from = {"cache": cache.index["shapes"][name], "n": n, "config": asdict(config), "precision": asked}
         if path.exists() and read_meta(path).get("made_from") == made_from: return
         z = backbone.latents[name]
         field = lambda p: query(backbone.decoder, p, z, precision=precision)
         r = relate(field, cache.read(name)["points"][:n], config)
         save_tensors(path, {**vars(r), "seen": np.packbits(r.seen, axis=1)}, {"made_from": made_from})
-    threads = 1 if backbone.device.type == "cpu" else 8    # a GPU waits for what is between its calls
-    rows = Parallel(threads, prefer="threads", return_as="generator")(delayed(write)(name) for name in cache.names)
-    for _ in progress(rows, total=len(cache.names), desc="relations"): pass
+    rows = Parallel(threads or (8 if backbone.device.type == "cuda" else 1), prefer="threads", return_as="generator")(
+        delayed(write)(name) for name in cache.names)
+    with parametrize.cached():       # what weight normalisation computes is the same for all of them
+        for _ in progress(rows, total=len(cache.names), desc="relations"): pass
 
 def read_relations(
     cache:ActivationCache,   # The cache they belong to

@@ -130,16 +130,13 @@ def run_sweep(
     settings:dict,    # Label → {word: value}
     seeds:int,        # Trainings of each
     function,         # (label, setting, seed) → scores, `unseen_kmeans` among them
-    share:str="0/1",  # Of several processes at one journal, each takes its own: first/every
 )->list:              # Rows [{setting, seed, …scores}]
     "Try what has not been tried"
     study, labels = open_study(path), list(settings)
     kinds = {"setting": optuna.distributions.CategoricalDistribution(labels),
              "seed": optuna.distributions.IntDistribution(0, max(1, seeds - 1))}
     done = {(t.params["setting"], t.params["seed"]) for t in study.trials}
-    first, every = map(int, share.split("/"))
-    mine = [(label, seed) for seed in range(seeds) for label in labels][first::every]
-    todo = [trial for trial in mine if trial not in done]
+    todo = [(label, seed) for seed in range(seeds) for label in labels if (label, seed) not in done]
     for label, seed in progress(todo, desc="sweep"):
         scores = function(label, settings[label], seed)
         study.add_trial(optuna.trial.create_trial(
