@@ -118,31 +118,34 @@ class DeepSDF(nn.Module):
         if self.config.encoding == "hash": return torch.cat([points, self.grid(points, latent)], -1)
         return positional_encoding(points, self.config.frequencies)
 
-    def _product(self, i, h, x, latent):
-        layer, n = self.hidden[i], self.config.latent
-        if i and i != self.config.skip: return layer(h)
-        w = layer.weight                # once: with weight normalisation it is computed when asked for
-        share = F.linear(latent, w[:, -n:], layer.bias)
-        if i: x = torch.cat([h, x.to(h.dtype)], -1)
-        return F.linear(x, w[:, :-n], share) if share.dim() == 1 else F.linear(x, w[:, :-n]) + share.unsqueeze(-2)
+# %% ../nbs/19_decoder.ipynb #46c7e859
+@patch
+def _product(self:DeepSDF, i, h, x, latent):
+    layer, n = self.hidden[i], self.config.latent
+    if i and i != self.config.skip: return layer(h)
+    w = layer.weight                # once: with weight normalisation it is computed when asked for
+    share = F.linear(latent, w[:, -n:], layer.bias)
+    if i: x = torch.cat([h, x.to(h.dtype)], -1)
+    return F.linear(x, w[:, :-n], share) if share.dim() == 1 else F.linear(x, w[:, :-n]) + share.unsqueeze(-2)
 
-    def forward(self,
-        points:torch.Tensor,           # (N, 3) with a latent (L,), or (B, N, 3) with latents (B, L)
-        latent:torch.Tensor,           # Codes, (L,) or (B, L)
-        store_activations:bool=False,  # Also return the exposed hidden layers
-    ):                                 # sdf (..., N); with activations (sdf, [(..., N, hidden)] in layer order)
-        c, kept, h = self.config, [], None
-        wanted = _layer_numbers(c.exposed, c.layers) if store_activations else []
-        exact = nullcontext if torch.is_grad_enabled() else partial(torch.autocast, points.device.type, enabled=False)
-        x, act = self.encode(points, latent), ACTIVATIONS[c.activation]
-        if act is F.relu and c.expose != "pre": act = F.relu_       # nobody looks at what it overwrites
-        if store_activations and c.expose == "input": kept, wanted = [x], []
-        for i in range(c.layers):
-            with nullcontext() if i else exact(): before = self._product(i, h, x, latent)
-            h = act(before)
-            if i in wanted: kept.append(h if c.expose == "post" else before)
-        with exact(): sdf = self.out(h if exact is nullcontext else h.to(self.out.weight.dtype)).squeeze(-1)
-        return (sdf, kept) if store_activations else sdf
+@patch
+def forward(self:DeepSDF,
+    points:torch.Tensor,           # (N, 3) with a latent (L,), or (B, N, 3) with latents (B, L)
+    latent:torch.Tensor,           # Codes, (L,) or (B, L)
+    store_activations:bool=False,  # Also return the exposed hidden layers
+):                                 # sdf (..., N); with activations (sdf, [(..., N, hidden)] in layer order)
+    c, kept, h = self.config, [], None
+    wanted = _layer_numbers(c.exposed, c.layers) if store_activations else []
+    exact = nullcontext if torch.is_grad_enabled() else partial(torch.autocast, points.device.type, enabled=False)
+    x, act = self.encode(points, latent), ACTIVATIONS[c.activation]
+    if act is F.relu and c.expose != "pre": act = F.relu_       # nobody looks at what it overwrites
+    if store_activations and c.expose == "input": kept, wanted = [x], []
+    for i in range(c.layers):
+        with nullcontext() if i else exact(): before = self._product(i, h, x, latent)
+        h = act(before)
+        if i in wanted: kept.append(h if c.expose == "post" else before)
+    with exact(): sdf = self.out(h if exact is nullcontext else h.to(self.out.weight.dtype)).squeeze(-1)
+    return (sdf, kept) if store_activations else sdf
 
 # %% ../nbs/19_decoder.ipynb #923a489d
 def _unseen(config):
@@ -150,6 +153,7 @@ def _unseen(config):
     plain = DecoderConfig()
     return {k: getattr(config, k) for k in ("activation", "expose", "exposed") if getattr(config, k) != getattr(plain, k)}
 
+# %% ../nbs/19_decoder.ipynb #a816c4a4
 class Backbone:
     "A trained decoder with its named latent codes"
     def __init__(self,

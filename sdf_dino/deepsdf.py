@@ -284,15 +284,17 @@ class Trainer(Loop):
         self.last.loss[which] = losses
         self.recent.append((which, losses))
 
-    def learn(self, x, y, which, share):
-        c, codes = self.config, self.codes[which]
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-            predicted = self.decoder(x, codes)
-        each = sdf_loss(predicted, y, c.clamp)
-        total = each.sum() + c.prior * codes.square().sum()
-        if c.eikonal: total = total + c.eikonal * eikonal_loss(self.decoder, x, codes).sum()
-        (total / share).backward()
-        return each.detach()
+# %% ../nbs/20_deepsdf.ipynb #4715fde7
+@patch
+def learn(self:Trainer, x, y, which, share):
+    c, codes = self.config, self.codes[which]
+    with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+        predicted = self.decoder(x, codes)
+    each = sdf_loss(predicted, y, c.clamp)
+    total = each.sum() + c.prior * codes.square().sum()
+    if c.eikonal: total = total + c.eikonal * eikonal_loss(self.decoder, x, codes).sum()
+    (total / share).backward()
+    return each.detach()
 
 # %% ../nbs/20_deepsdf.ipynb #b5c25626
 @patch

@@ -74,6 +74,7 @@ def prototypes(
     "The strongest prototype, which is told no number"
     return _parts(x, "prototypes", seed, weights, replace(PRESETS["fast"], adapt=0))
 
+# %% ../nbs/53_scoreboard.ipynb #296cc94d
 def views_dir(
     weights:str,   # Name of weights
 )->Path:           # Folder of the head

@@ -47,7 +47,8 @@ class Streamed:
         device="cpu",            # Where batches go
     ):
         self.cache, self.names, self.device, self.n_points = cache, cache.names, device, cache.index["points"] // 2
-        self.thread, self.readers, self.ahead, self.checked, self.waited = ThreadPoolExecutor(1), ThreadPoolExecutor(8), {}, set(), 0.
+        self.thread, self.readers = ThreadPoolExecutor(1), ThreadPoolExecutor(8)   # one waits for the batch, the others read its shapes
+        self.ahead, self.checked, self.waited = {}, set(), 0.
 
     def _read(self, which, start, n):
         points, acts = torch.empty(len(which), n, 3), torch.empty(len(which), n, self.cache.dim, dtype=torch.half)
