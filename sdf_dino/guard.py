@@ -39,11 +39,12 @@ def _limit_memory(megabytes):
     except (ImportError, OSError, ValueError): pass
 
 # %% ../nbs/02_guard.ipynb #295a60c7
-def _perform(request):
-    "Call what a request names, and turn the outcome into a reply"
+def _perform(request, begin):
+    "Call what a request names, `begin` when it has been imported, and turn the outcome into a reply"
     module, _, name = request["task"].partition(":")
     try:
         call = getattr(import_module(module), name)
+        begin()
         _limit_memory(request["memory"])
         if hasattr(signal, "setitimer"): signal.setitimer(signal.ITIMER_REAL, request["seconds"] + 1)
         return {"result": call(*request["args"], **request["kwargs"])}
@@ -58,12 +59,12 @@ def serve():
     "Answer requests until the parent closes the pipe; whatever else prints goes to stderr"
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    print(json.dumps({"result": "ready"}), file=replies, flush=True)
-    for line in sys.stdin:
-        reply = _perform(json.loads(line))
+    def say(reply):
         try: text = json.dumps(reply)
         except (TypeError, ValueError): text = json.dumps({"kind": "error", "detail": "the result is not JSON"})
         print(text, file=replies, flush=True)
+    say({"ready": True})
+    for line in sys.stdin: say(_perform(json.loads(line), lambda: say({"begun": True})))
 
 # %% ../nbs/02_guard.ipynb #a9451748
 def _listen(stream, replies):
@@ -103,6 +104,8 @@ class _Child:
         return kind, signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 # %% ../nbs/02_guard.ipynb #9b1ff03d
+_START = 120  # Seconds that a child may take to start, and again to import what a call needs
+
 class Guard:
     "Calls functions in a child process that may die"
     def __init__(self,
@@ -120,11 +123,12 @@ class Guard:
         if self._child is not None and self._child.process.poll() is not None: self.close()
         if self._child is None:
             self._child = _Child()
-            self._wait("start", 120)
+            self._wait("start", _START)
         request = {"task": task, "args": args, "kwargs": kwargs, "seconds": self.seconds, "memory": self.memory}
         try: print(json.dumps(request), file=self._child.process.stdin, flush=True)
         except BrokenPipeError: pass  # it died since the last call: the reply will say how
-        reply = self._wait(task, self.seconds)
+        reply = self._wait(task, _START)
+        if "begun" in reply: reply = self._wait(task, self.seconds)
         if "raise" in reply:
             module, name, arguments = reply["raise"]
             raise getattr(import_module(module), name)(*arguments)
