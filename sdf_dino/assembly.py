@@ -9,6 +9,7 @@ __all__ = ['Assembly', 'assemble', 'weights_of', 'solids_command', 'seam_gaps', 
 # %% ../nbs/62_assembly.ipynb #ca2a6e27
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np, torch, trimesh
 from scipy.spatial import cKDTree
@@ -17,9 +18,9 @@ from .core import ParameterError, atomic
 from .decoder import DecoderConfig, DeepSDF
 from .edit import PartField, SharpConfig, _away, part_solid, sharp_parts
 from .export import part_files, write_parts
-from .fit import FitConfig, fit_shape, tune_decoder
+from .fit import FitConfig, kept_fit, tune_decoder
 from .mesh import Normalisation, normalise
-from .sdf import MeshField, Sampler, sample
+from .sdf import MeshField, Sampler, mesh_path, sample
 from .segment import Stages, load_weights, pick_preset, segment
 from .shapes import Shape
 from .surface import mesh_points, zero_set
@@ -48,6 +49,7 @@ class Assembly:
         files = [Path(path)/f"part_{i}.ply" for i in range(len(self.meshes))]
         for file, mesh in zip(files, self.meshes):
             with atomic(file) as tmp: tmp.write_bytes(mesh.export(file_type="ply"))
+        for old in {*Path(path).glob("part_*.ply")} - {*files}: old.unlink()     # of a call that found more parts
         return files
 
 def assemble(
@@ -57,12 +59,13 @@ def assemble(
     config:SharpConfig=SharpConfig(),   # Budget of the parts
     resolution:int=128,             # Cells along the cube of the closed meshes
     device:str="auto",              # As in `segment`
+    fits=None,                      # Likewise
 )->Assembly:
     "Sharp fits and closed meshes of the parts of a labelled mesh"
     stages, budget = Stages(), pick_preset(preset)
     backbone = weights[0] if isinstance(weights, tuple) else load_weights(weights, device)[0]
     inside, norm = normalise(found.mesh)
-    fit = fit_shape(backbone, sample(MeshField(inside), budget.sampler, config.fit.seed), budget.fit)
+    fit = kept_fit(fits, backbone, sample(MeshField(inside), budget.sampler, config.fit.seed), budget.fit)
     stages.lap("whole")
     shape = sharp_parts(fit, inside, found.labels, config)
     stages.lap("sharpen")
@@ -82,7 +85,7 @@ def weights_of(
 
 # %% ../nbs/62_assembly.ipynb #144b65f7
 def solids_command(
-    mesh,                   # Path of a mesh file
+    mesh,                   # Path of a mesh file, or `pyvista:ant`
     out,                    # As in `Assembly.export`
     parts="auto",           # As in `segment`
     weights="probe9",       # As in `segment`
@@ -94,12 +97,13 @@ def solids_command(
     force:bool=False,       # Overwrite the target
 )->dict:                    # out, parts, closed, stages: {name: seconds}, weights
     "From a mesh file to closed parts on disk"
-    if Path(out).suffix: part_files(out)
-    if Path(out).exists() and not force:
-        raise ParameterError(out, "exists already", "Choose another name, or pass --force")
+    for target in part_files(out) if Path(out).suffix else [Path(out)]:
+        if target.exists() and not force:
+            raise ParameterError(target, "exists already", "Choose another name, or pass --force")
     config = SharpConfig(FitConfig(tune=steps, seed=seed))
-    found = segment(mesh, parts, weights, preset, device=device, seed=seed)
-    made = assemble(found, found.info.get("weights") or weights, preset, config, resolution, device)
+    with TemporaryDirectory() as fits:
+        found = segment(mesh_path(str(mesh)), parts, weights, preset, device=device, seed=seed, fits=fits)
+        made = assemble(found, found.info.get("weights") or weights, preset, config, resolution, device, fits)
     made.export(out)
     stages = {"segment": sum(found.info["stages"].values()), **made.info["stages"]}
     return {"out": str(out), "parts": len(made.meshes), "closed": all(m.is_watertight for m in made.meshes),

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['kmeans_xyz', 'kmeans_xyz_normals', 'kmeans_encoding', 'kmeans_random', 'raw', 'raw_layer_0', 'raw_layer_1',
-           'raw_layer_2', 'raw_layer_3', 'components', 'features', 'by_kmeans', 'eigengap', 'nearest_label', 'sight',
-           'spectral', 'spectral_fitted', 'shape_diameter', 'even_out', 'diameter', 'convex_pieces', 'points_case',
-           'shape_case']
+           'raw_layer_2', 'raw_layer_3', 'ndf', 'components', 'features', 'by_kmeans', 'eigengap', 'nearest_label',
+           'sight', 'spectral', 'spectral_fitted', 'shape_diameter', 'even_out', 'diameter', 'convex_pieces',
+           'points_case', 'shape_case']
 
 # %% ../nbs/51_baselines.ipynb #539bd81c
 import warnings
@@ -60,12 +60,14 @@ def features(
 
 # %% ../nbs/51_baselines.ipynb #f74bc25d
 def by_kmeans(
-    kind:str,    # As in `features`
-):               # A method
+    kind:str,          # As in `features`
+    unit:bool=False,   # Each point's feature to length one
+):                     # A method
     "k-means on one kind of feature, as a method"
     def method(x, k, seed=0, weights=""):
         s = subject(x)
         f = features(fitted(s, seed, weights) if weights else s, kind, seed)
+        if unit: f = f/np.linalg.norm(f, axis=1, keepdims=True).clip(1e-12)
         return cluster(f, k or choose_parts(f, seed=seed)[0], seed)
     return method
 
@@ -73,6 +75,7 @@ kmeans_xyz, kmeans_xyz_normals = by_kmeans("xyz"), by_kmeans("xyz_normals")
 kmeans_encoding, kmeans_random = by_kmeans("encoding"), by_kmeans("random")
 raw, raw_layer_0, raw_layer_1 = by_kmeans("all_layers"), by_kmeans("layer_0"), by_kmeans("layer_1")
 raw_layer_2, raw_layer_3 = by_kmeans("layer_2"), by_kmeans("layer_3")
+ndf = by_kmeans("all_layers", unit=True)     # the descriptor of Neural Descriptor Fields, on our decoder
 
 # %% ../nbs/51_baselines.ipynb #0dad446b
 def eigengap(

@@ -38,7 +38,7 @@ class Request:
     def __post_init__(self):
         parse_parts(self.parts), pick_preset(self.preset)
         if self.weights != "auto": weights_dir(self.weights)
-        if self.smooth < 0: raise ParameterError("smooth", f"is {self.smooth}", "Give 0 or more")
+        if not 0 <= self.smooth < float("inf"): raise ParameterError("smooth", f"is {self.smooth}", "Give 0 or more")
 
 # %% ../nbs/47_batch.ipynb #7e59097a
 def _kept(path, request): return request.keep_materials and path.suffix.lower() not in (".npy", ".json", ".html", ".png")
@@ -208,8 +208,8 @@ def _one_file(mesh, latent, out, request):
     if not colon or request.keep_materials:
         raise ParameterError("latent", f"is {latent!r}" + " with --keep-materials"*request.keep_materials,
                              "Write --latent weights:shape, such as probe9:chair; it has no materials")
-    r = request
-    found = segment_latent(shape, r.parts, weights, r.smooth, device=r.device, seed=r.seed)
+    r, budget = request, pick_preset(request.preset)
+    found = segment_latent(shape, r.parts, weights, r.smooth, adapt=budget.adapt, sight=budget.sight, device=r.device, seed=r.seed)
     return found, report(found, [f for t in out for f in write_target(found, t, request)])
 
 # %% ../nbs/47_batch.ipynb #8f98832d

@@ -60,8 +60,8 @@ COLUMNS = (Column("nine, ARI", "nine", "ari"), Column("nine, own k", "nine/own",
            Column("part-wise, seam error 10⁻³", "parts", "seam_error", -1, 1e3, 2))
 ORDER = ("human", "labels", "one", "components", "patches", "patches_sorted", "graph_cut", "eikonal", "eikonal_inside",
          "gradient", "xyz", "xyz_normals", "encoding", "random", "diameter", "coacd", "sight", "spectral", "raw",
-         "raw_layer_0", "raw_layer_1", "raw_layer_2", "raw_layer_3", "spectral_fitted", "dino", "prototypes",
-         "ours_feedforward", "ours")
+         "ndf", "raw_layer_0", "raw_layer_1", "raw_layer_2", "raw_layer_3", "spectral_fitted", "dino", "prototypes",
+         "ours_feedforward", "ours_unsmoothed", "ours")
 
 # %% ../nbs/57_board.ipynb #e9e12261
 def board(
@@ -69,7 +69,9 @@ def board(
     columns:tuple=COLUMNS,   # Which scores; those without a number are left out
 )->tuple:                    # (columns left, {method: [(mean, std) or None, … one a column, then seconds]})
     "The numbers of the table"
-    value = {(r["test"], r["method"], r["metric"]): r for r in lines if r["mean"] is not None}
+    whole, said = {}, [r for r in lines if r["mean"] is not None]
+    for r in said: whole[r["test"]] = max(whole.get(r["test"], 0), r.get("shapes", 0))
+    value = {(r["test"], r["method"], r["metric"]): r for r in said if r.get("shapes", 0) == whole[r["test"]]}
     left = [c for c in columns if any((t, k) == (c.test, c.metric) for t, _, k in value)]
     place = lambda m: (ORDER.index(m.partition("@")[0]) if m.partition("@")[0] in ORDER else len(ORDER), m)
     rows = {}

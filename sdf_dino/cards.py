@@ -27,10 +27,17 @@ The data they were made from has a licence of its own, named with each part; *un
 Then ask its authors before you pass on shapes that these weights give back: a latent code holds the shape it was made
 from."""
 
+def _score(value):
+    "Of a mean and its spread over seeds, the spread only where there is one"
+    pair = isinstance(value, list) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value)
+    return (f"{value[0]:.4g} ± {value[1]:.2g}" if value[1] else value[0]) if pair else value
+
 def _section(folder, path):
-    "One card"
-    of = path.parent.name if path.parent != folder else "all parts"
-    told = {k: v for k, v in read_json(path).items() if k not in ("params", "training", "backbone", "head") and v != ""}
+    "One card; a part that names no licence was made from the data of its backbone"
+    of, first = path.parent.name if path.parent != folder else "all parts", folder/"backbone"/"card.json"
+    told = {k: v for k, v in read_json(path).items() if k not in ("params", "training", "backbone", "head") and v not in ("", {})}
+    if first.exists(): told.setdefault("licence of the data", read_json(first).get("licence of the data", ["unknown"]))
+    if "scores" in told: told["scores"] = {k: _score(v) for k, v in told["scores"].items()}
     curve = path.with_name("curve.png")
     picture = ["", f"![Loss by step]({curve.relative_to(folder)})"] if curve.exists() else []
     return [f"## {of}", "", *(f"- **{k}**: {in_words(v)}" for k, v in told.items()),

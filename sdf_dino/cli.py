@@ -6,7 +6,7 @@
 __all__ = ['app', 'main', 'run', 'jobs', 'runs', 'prepare', 'segment', 'solids', 'bench', 'evaluate']
 
 # %% ../nbs/90_cli.ipynb #b826846e
-import json, sys
+import json, os, sys
 from pathlib import Path
 from typing import Annotated
 
@@ -151,11 +151,12 @@ def solids(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
     force: Annotated[bool, typer.Option(help="Overwrite the output")] = False,
 ):
-    "Write each part of a mesh as a sharp, closed solid of its own."
+    "Write each part of a mesh as a sharp, closed solid of its own. Exit code 3: not all of them are closed."
     from sdf_dino.assembly import solids_command
     row = solids_command(mesh, out, parts, weights, preset, steps, resolution, device, seed, force)
     typer.echo(json.dumps(row) if as_json else f"{row['out']}: {row['parts']} parts, all closed: {row['closed']}; "
                + ", ".join(f"{k} {v:.1f} s" for k, v in row["stages"].items()))
+    if not row["closed"]: raise typer.Exit(3)
 
 # %% ../nbs/90_cli.ipynb #8e0dcda5
 @app.command()
@@ -178,7 +179,8 @@ def evaluate(
     tests: Annotated[str, typer.Option(
         help="Comma list of nine, compounds, development, psb, coseg, robust, parts, architecture")] = "nine",
     methods: Annotated[str, typer.Option(
-        help="Comma list of names such as xyz, raw, ours, ours@psb (other weights), or module:function")] = "xyz,raw,ours",
+        help="Comma list of names such as xyz, raw, ours, ours@psb (other weights), or module:function, "
+             "called as function(subject, k, seed) with k None where it may choose, for a label at each subject.points")] = "xyz,raw,ours",
     seeds: Annotated[int, typer.Option(help="Seeds of what draws at random")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,
     data: Annotated[str, typer.Option(help="Folder or zips of the benchmark; empty: ../shared/data/psb")] = "",
@@ -193,6 +195,9 @@ def evaluate(
     out: Annotated[str, typer.Option(help="Folder of the rows; empty: evaluate/ in the data folder")] = "",
 ):
     "Score methods on tests. Rows are kept shape by shape: a killed call goes on."
+    here = os.getcwd()      # where a method of one's own lies; children must find it too
+    sys.path.insert(0, here)
+    os.environ["PYTHONPATH"] = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     from sdf_dino.scoreboard import Settings, evaluate as score
     words = lambda text: [w.strip() for w in text.split(",") if w.strip()]
     asked = Settings(data, categories, ids, step, seeds, own, smooth, points, workers, force, out)

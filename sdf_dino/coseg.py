@@ -15,8 +15,9 @@ import numpy as np, trimesh
 
 import sdf_dino.segment
 from .baselines import features
-from .core import ParameterError, load_tensors, progress, read_meta, save_tensors
+from .core import ParameterError, data_dir, load_tensors, progress, read_meta, save_tensors
 from .evaluate import overlap
+from .fit import kept_fit
 from .guard import GuardError
 from .head import HeadConfig
 from .probe import cluster
@@ -73,7 +74,7 @@ def _segmented(s, seed, weights, adapt):
     "What `segment` says, its borders not drawn"
     budget = replace(PRESETS["fast"], adapt=adapt)
     return sdf_dino.segment.segment(s.mesh, "prototypes", weights or s.weights, budget, smooth=0, least=0,
-                                    seed=seed)
+                                    seed=seed, fits=data_dir()/"fits")
 
 def adapted_features(
     s:Subject,         # As in `head_features`
@@ -108,18 +109,21 @@ def look_into(
 ):
     "Ask a method about one mesh and keep what it says"
     s, names = seen(next(m for m in models(data) if m.id == id), points, seed)
-    started = time.perf_counter()
+    started, spared = time.perf_counter(), kept_fit.spared
     found = np.asarray(find_method(method)(s, None, seed)) if method else np.full(points, -1)
     if len(found) != points: raise ParameterError(method, f"gave {len(found)} answers", f"Give {points}")
     every, part = np.unique(names, return_inverse=True)
     save_tensors(path, {"found": found if found.dtype.kind in "iu" else found.astype(np.float16), "part": part},
-                 {"names": every.tolist(), "seconds": time.perf_counter() - started, "made_by": mark})
+                 {"names": every.tolist(), "made_by": mark,
+                  "seconds": time.perf_counter() - started + kept_fit.spared - spared})     # as in `judge`
 
 def _look(data, id, method, seed, path, mark, points):
     try:
         with child(900., 16_384.) as guard:
             guard.call("sdf_dino.coseg:look_into", data, id, method, seed, str(path), mark, points)
-    except (GuardError, Rejection): look_into(data, id, "", seed, path, mark, points)
+    except (GuardError, Rejection) as e:
+        look_into(data, id, "", seed, path, mark, points)
+        print(f"coseg: {method} says nothing of mesh {id}: {e}")
 
 # %% ../nbs/54_coseg.ipynb #b3a7999a
 def look_at_all(
@@ -176,10 +180,23 @@ def category_rows(
         found, names, seconds = zip(*(a for k, a in zip(kinds, answers) if k == kind))
         known = np.concatenate(names) != ""
         true = np.concatenate(names)[known]
-        score = lambda k: vote(jointly(found, k, seed)[known], true)
-        rows.append({"id": kind, "seconds": float(np.mean(seconds)), "parts": score(len(np.unique(true))),
-                     "prototypes": score(HeadConfig().prototypes)})
+        rows.append({"id": kind, "seconds": float(np.mean(seconds)), "meshes": len(found),
+                     "failed": sum(f.ndim == 1 and (f < 0).all() for f in found),
+                     **{name: _score(found, k, seed, known, true) for name, k in (
+                         ("parts", len(np.unique(true))), ("prototypes", HeadConfig().prototypes))}})
     return rows
+
+def _score(found, k, seed, known, true):
+    "The vote of no more than `k` labels; of a method that brings more, None"
+    labels = jointly(found, k, seed)[known]
+    return vote(labels, true) if len(np.unique(labels[labels >= 0])) <= k else {"miou": None, "acc": None}
+
+def _lines(test, method, runs, reading):
+    "As in the table, in meshes; nothing where a category has no score"
+    if any(r[reading]["miou"] is None for rows in runs for r in rows): return []
+    total = lambda what, rows: int(sum(r[what] for r in rows))
+    return [{**line, "shapes": total("meshes", runs[0]), "failed": sum(total("failed", rows) for rows in runs)}
+            for line in result_lines(test, method, runs, reading)]
 
 def coseg_lines(
     method:str,           # Name of the table or `module:function`, either perhaps with @weights
@@ -199,6 +216,6 @@ def coseg_lines(
         found = look_at_all(settings.benchmark, ids, full, folder, seed, stamp, settings.workers)
         runs.append(category_rows([kinds[i] for i in ids], found, seed))
     for reading, suffix in (("parts", ""), ("prototypes", "/prototypes")):
-        yield result_lines(f"coseg{suffix}", method, runs, reading)
+        yield _lines(f"coseg{suffix}", method, runs, reading)
     for kind in (r["id"] for r in runs[0]):
-        yield result_lines(f"coseg/{kind}", method, [[r for r in rows if r["id"] == kind] for rows in runs], "parts")
+        yield _lines(f"coseg/{kind}", method, [[r for r in rows if r["id"] == kind] for rows in runs], "parts")

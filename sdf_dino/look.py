@@ -67,6 +67,9 @@ def beside(
     "Shapes in a row, as one"
     if len({s.info["backbone"] for s in segs}) != 1:
         raise ParameterError("segs", "do not come from one backbone", "Segment all with the same weights")
+    if len(segs) > 1 and any(s.info.get("adapted") for s in segs):
+        raise ParameterError("segs", "have a head each, adapted to its shape, so their features do not compare",
+                             "Segment with adapt=0: replace(PRESETS['fast'], adapt=0), or segment_latent(…, adapt=0)")
     meshes, labels, x = [], [], 0.
     for s in segs:
         mesh = normalise(s.mesh)[0]

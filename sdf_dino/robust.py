@@ -95,7 +95,7 @@ def robust_case(
     model = psb_case(int(number), data=data).given
     mesh = HOW[how](model.mesh, np.random.default_rng([seed, model.id])) if how in HOW else model.mesh
     case = model_case(Disturbed(model, mesh), smooth)
-    case.about["how"] = how
+    case.about.update(how=how, control=how not in HOW)      # a mesh as it is tells what the others lose
     return case
 
 def robust_ids(

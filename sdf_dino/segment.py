@@ -204,7 +204,7 @@ def segment(
     look = lambda points: part_features(fitted.decoder, fitted.latent, head, points, own)
     *found, info = _label_faces(look, inside, (samples.surface, samples.normals), parts, smooth, least, seed, stages)
     fit = {"start": fitted.start, "steps": fitted.steps, "cut": fitted.cut, **fitted.quality}
-    return Segmentation(mesh, *found, {**info, "fit": fit, "weights": "" if made else str(weights),
+    return Segmentation(mesh, *found, {**info, "fit": fit, "adapted": own is not None, "weights": "" if made else str(weights),
                                        "backbone": backbone.hash, "device": str(backbone.device)})
 
 # %% ../nbs/41_segment.ipynb #7fb91146
@@ -217,6 +217,7 @@ def segment_latent(
     resolution:int=96,      # Cells along each axis of the surface
     points:int=4096,        # Surface points that the clusters see
     adapt:int=100,          # Label-free steps of the head on the shape; 0: as it was trained
+    sight:int=512,          # Surface points whose relations the head adapts to
     device:str="auto",      # As in `segment`
     seed:int=0,             # Seed of points and clusters
 )->Segmentation:            # Its mesh is in cube coordinates
@@ -231,9 +232,9 @@ def segment_latent(
     mesh = extract_surface(backbone.decoder, code, resolution)
     stages.lap("surface")
     surface = mesh_points(mesh, points, seed)
-    own = adapted(backbone.decoder, code, head, surface[0][:PRESETS["fast"].sight], adapt, seed) if adapt else None
+    own = adapted(backbone.decoder, code, head, surface[0][:sight], adapt, seed) if adapt else None
     stages.lap("adapt")
     look = lambda points: part_features(backbone.decoder, code, head, points, own)
     *found, info = _label_faces(look, mesh, surface, parts, smooth, least, seed, stages)
-    how = {"latent": shape, "weights": weights if isinstance(weights, str) else ""}
+    how = {"latent": shape, "adapted": own is not None, "weights": weights if isinstance(weights, str) else ""}
     return Segmentation(mesh, *found, {**info, **how, "backbone": backbone.hash, "device": str(backbone.device)})

@@ -93,7 +93,8 @@ def test_every_job_has_right_names_and_types(stage, job):
 def test_weights_say_what_they_were_made_from(folder):
     way_out = f"python -c \"from sdf_dino.cards import write_model_card; write_model_card('sdf_dino/weights/{folder.name}')\""
     assert (folder / "README.md").exists() and (folder / "README.md").read_text() == model_card(folder), way_out
-    assert "licence" in model_card(folder) and "**data**" in model_card(folder)
+    for section in model_card(folder).split("\n## ")[1:]:
+        assert "**licence of the data**: " in section and "**data**: " in section and ": \n" not in section, section
 
 
 def test_the_citation_is_whole_and_in_step():
