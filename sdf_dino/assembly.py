@@ -42,7 +42,7 @@ class Assembly:
     def export(self,
         path,      # *.glb, *.obj, *.ply and so on with one node a part; without a suffix a folder, one PLY a part
     )->list:       # The files written
-        "Write the parts, closed and separate"
+        "Write the parts, closed and separate; of a folder, `part_*.ply` of an older call go"
         if Path(path).suffix:
             labels = np.repeat(np.arange(len(self.meshes)), [len(m.faces) for m in self.meshes])
             return write_parts(trimesh.util.concatenate(self.meshes), labels, path)

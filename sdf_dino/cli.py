@@ -196,8 +196,8 @@ def evaluate(
 ):
     "Score methods on tests. Rows are kept shape by shape: a killed call goes on."
     here = os.getcwd()      # where a method of one's own lies; children must find it too
-    sys.path.insert(0, here)
-    os.environ["PYTHONPATH"] = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    sys.path.append(here)   # last, so that it hides nothing
+    os.environ["PYTHONPATH"] = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), here])
     from sdf_dino.scoreboard import Settings, evaluate as score
     words = lambda text: [w.strip() for w in text.split(",") if w.strip()]
     asked = Settings(data, categories, ids, step, seeds, own, smooth, points, workers, force, out)

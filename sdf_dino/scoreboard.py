@@ -63,6 +63,7 @@ def ours_feedforward(
     "The same with the head as it was trained"
     return _parts(x, k, seed, weights, replace(PRESETS["fast"], adapt=0))
 
+# %% ../nbs/53_scoreboard.ipynb #a47f541f
 def dino(
     x,                 # As in `ours`
     k,                 # As in `ours`

@@ -90,7 +90,7 @@ def test_broken_files_are_refused_by_name(broken):
 
 def test_a_crash_and_a_hang_cost_one_file(tmp_path, monkeypatch):
     trimesh.creation.box().export(tmp_path / "box.ply")
-    with Guard(seconds=5, memory=1000) as guard:
+    with Guard(seconds=2, memory=1000) as guard:
         for task, kind in (("os:abort", "crash"), ("time:sleep", "time")):
             with pytest.raises(Exception, match="crashed|longer"):
                 guard.call(task, *([60] if kind == "time" else []))
