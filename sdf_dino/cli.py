@@ -26,6 +26,7 @@ def main():
 def _overrides(stage, pairs):
     "`name=value` for one stage, `20_deepsdf.name=value` for any"
     from sdf_dino.core import ParameterError
+    from sdf_dino.jobs import full_name
     out = {}
     for pair in pairs:
         key, eq, value = pair.partition("=")
@@ -36,7 +37,7 @@ def _overrides(stage, pairs):
         here = Path(value).expanduser()
         if len(here.parts) > 1 and here.exists():
             value = str(here.resolve())     # a path is meant from where the user stands
-        out.setdefault(nb or stage, {})[name] = value
+        out.setdefault(full_name(nb) if nb else stage, {})[name] = value
     return out
 
 # %% ../nbs/90_cli.ipynb #829fe5aa
@@ -49,10 +50,11 @@ def run(
     dry_run: Annotated[bool, typer.Option(help="Only show what would run, and with which parameters")] = False,
 ):
     "Run a stage, or all of them, as papermill jobs; what is finished is skipped."
-    from sdf_dino.jobs import find_job, full_name, jobs_named, launch_all
+    from sdf_dino.jobs import check_used, find_job, full_name, jobs_named, launch_all
     if stage != "all": stage = full_name(stage)
     overrides = _overrides(stage, p)
     jobs = jobs_named(job, overrides) if stage == "all" else [find_job(stage, job, overrides)]
+    check_used(overrides, jobs)
     if not dry_run:
         try: launch_all(jobs, force, typer.echo)
         except KeyboardInterrupt: sys.exit("sdf_dino: stopped; the same command goes on from what is finished")
@@ -204,7 +206,8 @@ def evaluate(
     say = lambda v: "–" if v is None else f"{v:.4f}"
     for r in score(words(tests), words(methods), asked):
         typer.echo(json.dumps(r) if as_json else f"{r['test']:14s} {r['method']:18s} {r['metric']:12s} {say(r['mean'])} ± "
-                   f"{say(r['std'])}  {r['seeds']} seeds, {say(r['seconds_per_shape'])} s a shape")
+                   f"{say(r['std'])}  {r['seeds']} seeds, {say(r['seconds_per_shape'])} s a shape"
+                   + f", {r['failed']} failed (\"error\" in their rows says why)"*bool(r["failed"]))
 
 # %% ../nbs/90_cli.ipynb #1391389e
 if __name__ == "__main__" and not hasattr(sys, "ps1") and "ipykernel" not in sys.modules: main()

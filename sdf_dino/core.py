@@ -235,18 +235,19 @@ def _code_only(source):
     return ast.unparse(tree)
 
 def code_hash(
-    path,      # A stage notebook
-)->str:        # 64 hex digits
-    "Digest of a notebook's code and of every `sdf_dino` module that it imports, comments and docstrings aside"
+    path,         # A stage notebook
+    named:str="", # Text that may name further modules, as parameters do
+)->str:           # 64 hex digits
+    "Digest of a notebook's code and of every `sdf_dino` module that it imports or names, comments and docstrings aside"
     package = root()/"sdf_dino"     # its modules import each other as `.name`, which is how nbdev writes it
     cells = _code_cells(path)
     first = next((i + 1 for i, (_, tags) in enumerate(cells) if "parameters" in tags), 0)
-    todo, seen, h = ["\n".join(_code_only(src) for src, _ in cells[first:])], set(), hashlib.sha256()
+    todo, seen, h = [named, "\n".join(_code_only(src) for src, _ in cells[first:])], set(), hashlib.sha256()
+    uses = re.compile(r"""(?:(?:from|import) (?:sdf_dino)?\.|sdf_dino\.)(\w+)|["'](\w+):\w+["']""")    # imported, or "module:function"
     while todo:
         source = todo.pop(0)
         h.update(source.encode())
-        for name in sorted(set(re.findall(r"(?:from|import) (?:sdf_dino)?\.(\w+)", source)) - seen
-                           - {"core", "plot", "jobs", "cli"}):
+        for name in sorted({a or b for a, b in uses.findall(source)} - seen - {"core", "plot", "jobs", "cli"}):
             seen.add(name)
             if (package/f"{name}.py").exists():
                 todo.append(_code_only((package/f"{name}.py").read_text(encoding="utf-8")))
@@ -272,7 +273,8 @@ def fingerprint(
     words = {w.strip() for name, v in params.items() if isinstance(v, str) and name not in targets
              for w in v.split(",") if w.strip()}
     inputs = {w: _input_hash((root()/w).resolve()) for w in sorted(words) if os.path.exists(root()/w)}
-    return hashlib.sha256(json.dumps([params, code_hash(notebook), inputs], sort_keys=True).encode()).hexdigest()
+    code = code_hash(notebook, " ".join(sorted(words)))
+    return hashlib.sha256(json.dumps([params, code, inputs], sort_keys=True).encode()).hexdigest()
 
 # %% ../nbs/00_core.ipynb #2ea32ae9
 def run_dir(

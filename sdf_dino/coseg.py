@@ -200,7 +200,7 @@ def _lines(test, method, runs, reading):
 def coseg_lines(
     method:str,           # Name of the table or `module:function`, either perhaps with @weights
     settings:Settings,    # What else is asked for
-):                        # Yields lists of lines
+)->object:                # Yields lists of lines; None for a method that is not asked this
     "What `sdf_dino evaluate --tests coseg` prints"
     bare, at, other = method.partition("@")
     if ":" not in bare and bare not in COSEG: return
@@ -208,8 +208,12 @@ def coseg_lines(
     stamp = weights_stamp(method, ("psb_a", "psb_b"))
     kinds = {m.id: m.category for m in models(settings.benchmark, settings.categories) if m.paths["labels"]}
     ids = chosen_ids(list(kinds), settings.ids, settings.step)
+    return _asked(method, full, stamp, kinds, ids, settings)
+
+def _asked(method, full, stamp, kinds, ids, settings):
+    "The lines of `coseg_lines`, when nothing is wrong with the call any more"
     runs = []
-    for seed in range(1 if bare == "one" else settings.seeds):
+    for seed in range(1 if method == "one" else settings.seeds):
         folder = settings.place/"coseg"/method.replace(":", ".")/str(seed)
         if settings.force: shutil.rmtree(folder, ignore_errors=True)
         found = look_at_all(settings.benchmark, ids, full, folder, seed, stamp, settings.workers)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['METHODS', 'TRAINED', 'FIXED', 'DRAWLESS', 'READINGS', 'TESTS', 'HUMAN_RAND', 'ours', 'ours_unsmoothed',
            'ours_feedforward', 'dino', 'prototypes', 'views_dir', 'method_name', 'Test', 'psb_ids', 'parts_case',
-           'find_test', 'chosen_ids', 'weights_stamp', 'Settings', 'plan', 'case_lines', 'evaluate', 'merge_lines',
-           'far_from_record']
+           'find_test', 'chosen_ids', 'weights_stamp', 'Settings', 'plan', 'claim_folder', 'case_lines', 'evaluate',
+           'merge_lines', 'far_from_record']
 
 # %% ../nbs/53_scoreboard.ipynb #ebeb4439
 import re
@@ -15,12 +15,13 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from scipy.spatial import cKDTree
 
-import sdf_dino.failed     # as `baselines`, named by METHODS: a run's fingerprint must cover them
 import sdf_dino.segment
 from .baselines import shape_case
-from .core import InputError, ParameterError, data_dir, file_hash, read_json, resolve, root, write_json
+from .core import (InputError, MismatchError, ParameterError, content_hash, data_dir, file_hash, read_json, resolve, root,
+                   write_json)
 from .head import load_head
 from .psb import models
 from .sdf import Sampler, sample
@@ -133,6 +134,7 @@ class Test:
     options:tuple          # Settings that the case wants: data, smooth, points, weights
     readings:dict          # Reading → suffix of the test's name
     group:str=""           # What of a row also makes lines of its own, of the first reading; empty: nothing
+    drawn:bool=True        # The seed decides also what is looked at, not only how
 
 def psb_ids(
     data:str,              # Where the benchmark lies
@@ -170,7 +172,7 @@ TESTS = {
     "compounds": _shapes(lambda *_: [f"compound_{_SEEDS['test'] + i}" for i in range(200)], "compounds"),
     "development": _shapes(lambda *_: [f"compound_{_SEEDS['development'] + i}" for i in range(100)], "compounds"),
     "architecture": replace(_shapes(_architecture, "compounds", "architecture:architecture_case"), group="kind"),
-    "psb": Test("sdf_dino.evaluate:psb_case", psb_ids, ("psb_a", "psb_b"), ("data", "smooth"), READINGS, "half"),
+    "psb": Test("sdf_dino.evaluate:psb_case", psb_ids, ("psb_a", "psb_b"), ("data", "smooth"), READINGS, "half", False),
     "parts": replace(_shapes(lambda *_: list(probe_shapes()), "probe9", "scoreboard:parts_case"),
                      readings={"field": ""}),
     "robust": "robust:TEST", "coseg": "coseg:coseg_lines"}
@@ -190,7 +192,8 @@ def chosen_ids(
 )->list:
     "The shapes that were asked for"
     number = lambda i: int(re.search(r"(\d+)", str(i))[1]) if re.search(r"\d", str(i)) else None
-    ends = {w: [int(n) for n in w.split("-")] if re.fullmatch(r"\d+(-\d+)?", w) else [] for w in words.split(",") if w}
+    words = [w.strip() for w in words.split(",") if w.strip()]
+    ends = {w: [int(n) for n in w.split("-")] if re.fullmatch(r"\d+(-\d+)?", w) else [] for w in words}
     spans = {w: range(n[0], n[-1] + 1) if n else () for w, n in ends.items()}
     hits = {w: [i for i in every if str(i) == w or number(i) in r] for w, r in spans.items()}
     none = [w for w, found in hits.items() if not found]
@@ -228,6 +231,9 @@ class Settings:
     force:bool = False       # Make rows again that are there
     folder:str = ""          # Target of the rows; empty: evaluate/ in the data folder
 
+    def __post_init__(self):
+        for name in ("step", "seeds", "points", "workers"):
+            if getattr(self, name) < 1: raise ParameterError(name, f"is {getattr(self, name)}", "Give 1 or more")
     @property
     def place(self)->Path: return Path(self.folder) if self.folder else data_dir()/"evaluate"
     @property
@@ -238,19 +244,35 @@ def plan(
     tests:list,           # Names
     methods:list,         # Names
     settings:Settings,    # What else
-)->list:                  # (test's name, what it is, its ids or None, [(method, stamp)])
+)->list:                  # (method, what yields its lines), not yet begun
     "What will run; every mistake in a call is found here"
-    full, out = {m: method_name(m) for m in methods}, []
-    for name in tests:
-        test = find_test(name)
+    for m in methods: method_name(m)
+    out, found = [], {name: find_test(name) for name in tests}
+    if any("data" in getattr(test, "options", ("data",)) for test in found.values()):
+        claim_folder(settings.place, settings.benchmark)
+    for name, test in found.items():
         if not isinstance(test, Test):
-            out.append((name, test, None, [(m, "") for m in full]))
+            out += [(m, lines) for m in methods if (lines := test(m, settings)) is not None]
             continue
-        ids = chosen_ids(test.ids(settings.benchmark if "data" in test.options else "", settings.categories),
-                         settings.ids, settings.step)
-        mine = [m for m in full if "data" in test.options or m not in ("human", "labels")]
-        out.append((name, test, ids, [(m, weights_stamp(m, test.weights)) for m in mine]))
+        meshes = "data" in test.options
+        ids = chosen_ids(test.ids(settings.benchmark if meshes else "", settings.categories), settings.ids, settings.step)
+        out += [(m, case_lines(name, test, ids, m, weights_stamp(m, test.weights), settings))
+                for m in methods if meshes or m not in ("human", "labels")]
+    idle = [m for m in methods if m not in dict(out)]
+    if idle: raise ParameterError("methods", f"has {', '.join(idle)}, which {', '.join(tests)} cannot ask", "Leave them out")
     return out
+
+def claim_folder(
+    place,        # Folder of the rows
+    benchmark,    # Folder or zips that they are about
+):
+    "Let a folder hold rows of one copy of the benchmark; `MismatchError` if it is another's"
+    path, at, kinds = Path(benchmark), Path(place)/"benchmark.json", (".zip", ".off", ".seg", ".txt")
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in kinds)
+    mark = {"files": len(files), "digest": content_hash({}, {str(p.relative_to(path)): p.stat().st_size for p in files})}
+    if at.exists() and read_json(at) != mark:
+        raise MismatchError(place, f"holds scores of another copy of the benchmark than {benchmark}", "Give another folder")
+    write_json(at, mark)
 
 # %% ../nbs/53_scoreboard.ipynb #bcf27d6c
 def case_lines(
@@ -267,7 +289,7 @@ def case_lines(
     options = {k: options[k] for k in test.options}
     for own in (False, True)[:1 + (settings.own and method not in FIXED)]:
         where, runs = f"{name}/own" if own else name, []
-        for seed in range(1 if method in DRAWLESS and "data" in test.options else settings.seeds):
+        for seed in range(1 if method in DRAWLESS and not test.drawn else settings.seeds):
             folder = settings.place/where/method.replace(":", ".")/str(seed)
             runs.append(judge_all(test.case, ids, method_name(method), folder, own, seed, not own and seed == 0, stamp,
                                   settings.force, settings.workers, **options))
@@ -286,21 +308,21 @@ def evaluate(
 ):                                     # Yields lines as they come; all so far are in `metrics.json` of the folder
     "Methods on tests, resumable shape by shape"
     out = settings.place/"metrics.json"
-    for name, test, ids, todo in plan(tests, methods, settings):
-        for method, stamp in todo:
-            found = case_lines(name, test, ids, method, stamp, settings) if ids else test(method, settings)
-            for lines in found:
-                merge_lines(out, lines)
-                yield from lines
+    for _, found in plan(tests, methods, settings):
+        for lines in found:
+            merge_lines(out, lines)
+            yield from lines
 
 def merge_lines(
     path,          # `metrics.json`
     lines:list,    # New ones
 ):
-    "Put lines into a file, in place of those of the same test, method and metric"
-    key = lambda r: (r["test"], r["method"], r["metric"])
-    held = {key(r): r for r in (read_json(path)["lines"] if Path(path).exists() else [])}
-    write_json(path, {"lines": list((held | {key(r): r for r in lines}).values())})
+    "Put lines into a file, in place of those of the same test, method and metric on as many shapes"
+    key, path = lambda r: tuple(r.get(k) for k in ("test", "method", "metric", "shapes")), Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):       # two calls may share a folder
+        held = {key(r): r for r in (read_json(path)["lines"] if path.exists() else [])}
+        write_json(path, {"lines": list((held | {key(r): r for r in lines}).values())})
 
 # %% ../nbs/53_scoreboard.ipynb #4f7c4e21
 HUMAN_RAND = {"Human": .135, "Cup": .136, "Glasses": .101, "Airplane": .092, "Ant": .030, "Chair": .089,

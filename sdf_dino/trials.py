@@ -110,7 +110,8 @@ def judge_all(
     about = {k: v for k, v in options.items() if k != "data"}
     mark = {"test": say(test), "method": say(method), "own": own, "seed": seed, "stamp": stamp, **about}
     paths, how = {i: Path(folder)/f"{i}.json" for i in ids}, {"own": own, "seed": seed, **options}
-    done = {} if force else {i: r for i, p in paths.items() if p.exists() and (r := read_json(p))["made_by"] == mark}
+    rows = {} if force else {i: read_json(p) for i, p in paths.items() if p.exists()}
+    done = {i: r for i, r in rows.items() if r["made_by"] == mark and "error" not in r}     # what failed is tried again
     threads = max(1, (os.cpu_count() or 1)//workers)
     labels = lambda p: {"keep": str(p.with_suffix(".safetensors"))} if keep else {}
     tasks = [(test, i, method, {**how, **labels(p)}, threads, seconds, p, mark)

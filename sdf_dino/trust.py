@@ -24,11 +24,12 @@ def trust_row(
     preset="fast",        # Likewise
     resolution:int=72,    # Cells along each axis of its mesh
     seed:int=0,           # As in `segment`
+    device:str="auto",    # Likewise
 )->dict:                  # shape, true, auto (numbers of parts), ari and confidence of both, surface_error, seconds
     "Parts of one labelled shape, and what confidence said of them"
     mesh = zero_set(shape.sdf, resolution)
     with tempfile.TemporaryDirectory() as fits:
-        found, given = (segment(mesh, k, weights, preset, seed=seed, fits=fits) for k in ("auto", shape.n_parts))
+        found, given = (segment(mesh, k, weights, preset, device=device, seed=seed, fits=fits) for k in ("auto", shape.n_parts))
     ari = lambda s: score(shape.label(mesh.triangles_center), s.labels)["ari"]
     return {"shape": shape.name, "true": shape.n_parts, "auto": found.n_parts,
             "ari_auto": ari(found), "confidence_auto": found.info["confidence"],
@@ -82,10 +83,12 @@ def agreement_row(
     faces:tuple=(1000, 100_000),  # Of the two versions
     parts="auto",           # As in `segment`; `same`: what is found for the first is asked of the second
     seed:int=0,             # As in `segment`
+    device:str="auto",      # Likewise
 )->dict:                    # shape, faces, parts, agreement, seconds
     "How far a coarse and a fine version of a shape fall into the same parts"
-    first = segment(remeshed(mesh, faces[0]), "auto" if parts == "same" else parts, weights, preset, seed=seed)
-    other = segment(remeshed(mesh, faces[1]), first.n_parts if parts == "same" else parts, weights, preset, seed=seed)
+    how = {"weights": weights, "preset": preset, "device": device, "seed": seed}
+    first = segment(remeshed(mesh, faces[0]), "auto" if parts == "same" else parts, **how)
+    other = segment(remeshed(mesh, faces[1]), first.n_parts if parts == "same" else parts, **how)
     both = (first, other)
     return {"shape": name, "faces": [len(s.labels) for s in both], "parts": [s.n_parts for s in both],
             "agreement": agreement(other, first), "seconds": [sum(s.info["stages"].values()) for s in both]}
