@@ -45,7 +45,7 @@ class Column:
     title:str          # What stands above it
     test:str           # As in a line
     metric:str         # Likewise
-    better:int = 1     # 1: more; -1: less
+    better:int = 1     # 1: more; -1: less; 0: says little, as of one part, which any partition refines without error
     unit:float = 1.    # What the number is multiplied by
     digits:int = 3     # Behind the point
 
@@ -53,8 +53,8 @@ TABLES = {   # one a page is wide enough for
     "psb": (Column("PSB, Rand error", "psb", "rand", -1), Column("own k", "psb/own", "rand", -1),
             Column("smoothed", "psb/smooth", "rand", -1), Column("half A", "psb/A", "rand", -1),
             Column("half B", "psb/B", "rand", -1)),
-    "measures": (*(Column(title, "psb", metric, -1) for title, metric in (
-                     ("PSB, Hamming", "hamming"), ("GCE", "gce"), ("LCE", "lce"), ("cut discrepancy", "cut"))),
+    "measures": (Column("PSB, Hamming", "psb", "hamming", -1), Column("GCE", "psb", "gce", 0), Column("LCE", "psb", "lce", 0),
+                 Column("cut discrepancy", "psb", "cut", -1),
                  *(Column(title, "psb", metric) for title, metric in (
                      ("ARI", "ari"), ("NMI", "nmi"), ("accuracy", "acc"), ("mIoU", "miou"), ("best-match mIoU", "any_miou")))),
     "tests": (Column("nine, ARI", "nine", "ari"), Column("nine, own k", "nine/own", "ari"),
@@ -100,7 +100,7 @@ def best_of(
     out = []
     for i, c in enumerate(columns):
         able = {m: round(c.better*cells[i][0], c.digits) for m, cells in rows.items() if cells[i] and m not in ("human", "labels")}
-        out.append({m for m, v in able.items() if v == max(able.values())})
+        out.append({m for m, v in able.items() if c.better and v == max(able.values())})
     return out
 
 # %% ../nbs/57_board.ipynb #a23d714f
@@ -206,7 +206,7 @@ def by_training_shapes(
 )->dict:                      # method → [(training shapes, mean, std)], by number
     "Scores against the size of the training set, of methods named with their weights"
     out = {}
-    for r in lines:
+    for r in whole_lines(lines):
         method, at, weights = r["method"].partition("@")
         if not at or (r["test"], r["metric"]) != (test, metric): continue
         info = read_json(shipped(weights)/"backbone"/"config.json")["info"]

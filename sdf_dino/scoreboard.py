@@ -248,8 +248,6 @@ def plan(
     "What will run; every mistake in a call is found here"
     for m in methods: method_name(m)
     out, found = [], {name: find_test(name) for name in tests}
-    if any("data" in getattr(test, "options", ("data",)) for test in found.values()):
-        claim_folder(settings.place, settings.benchmark)
     for name, test in found.items():
         if not isinstance(test, Test):
             out += [(m, lines) for m in methods if (lines := test(m, settings)) is not None]
@@ -260,6 +258,8 @@ def plan(
                 for m in methods if meshes or m not in ("human", "labels")]
     idle = [m for m in methods if m not in dict(out)]
     if idle: raise ParameterError("methods", f"has {', '.join(idle)}, which {', '.join(tests)} cannot ask", "Leave them out")
+    if any("data" in getattr(test, "options", ("data",)) for test in found.values()):
+        claim_folder(settings.place, settings.benchmark)
     return out
 
 def claim_folder(
