@@ -36,7 +36,7 @@ def nearest_codes(
     backbone:Backbone,       # A backbone
     samples:SDFSamples,      # Samples of a new shape
     n:int=3,                 # How many codes
-    rungs:tuple=((64, 64), (2048, None)),  # (points to compare on, codes that remain) one after the other; None: `n`
+    rungs:tuple=((64, 64), (256, 16), (2048, None)),  # (points to compare on, codes that remain) one after the other; None: `n`
     precision:str="auto",    # As in training
 )->list:                     # Names of training codes, the best first
     "The training codes whose fields are closest to the samples"

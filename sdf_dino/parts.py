@@ -17,8 +17,7 @@ from torch.nn.utils import parametrize
 
 from .clusters import find_parts, on_surface, principal, unit_rows
 from .core import InputError, MismatchError, ParameterError, pick_device
-from .decoder import Backbone, DeepSDF, autocast_dtype
-from .deepsdf import reconstruction
+from .decoder import Backbone, DeepSDF, autocast_dtype, query
 from .fit import nearest_codes
 from .head import ProjectionHead, load_head
 from .sdf import SDFSamples
@@ -63,11 +62,12 @@ def choose_weights(
     among=None,           # Names or folders; None: the whole weights in the package
 )->str:                   # One of them
     "The weights that hold the shape most like these samples"
-    error = {}
+    error, points, true = {}, samples.points[:2048], samples.sdf[:2048]
+    near = np.abs(true) < .1     # further out a field is not held to the truth
     for name in among or weights_names():
         backbone = Backbone.load(weights_dir(name)/"backbone")
-        nearest, = nearest_codes(backbone, samples, 1, ((64, 16), (1024, None)))
-        error[name] = reconstruction(backbone.decoder, backbone.latents[nearest], samples)["sdf_error"]
+        nearest, = nearest_codes(backbone, samples, 1, ((32, 8), (256, None)))
+        error[name] = np.abs(query(backbone.decoder, points[near], backbone.latents[nearest]) - true[near]).mean()
     return min(error, key=error.get)
 
 # %% ../nbs/37_parts.ipynb #92f68d41
