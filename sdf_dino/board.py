@@ -17,14 +17,14 @@ from .plot import image_grid, render_mesh
 from .probe import match_labels
 from .psb import models
 from .subjects import shipped
+from .trials import latest_lines
 
 # %% ../nbs/57_board.ipynb #0fe4d5d8
 def read_lines(
     folders:list,   # Run directories of 53_scoreboard or 54_coseg, or folders of `sdf_dino evaluate`
 )->list:            # Lines
     "The lines of many evaluations"
-    read = [r for folder in folders for r in read_json(resolve(folder)/"metrics.json")["lines"]]
-    return list({tuple(r.get(k) for k in ("test", "method", "metric", "shapes")): r for r in read}.values())
+    return latest_lines([r for folder in folders for r in read_json(resolve(folder)/"metrics.json")["lines"]])
 
 def read_rows(
     folders:list,   # As in `read_lines`

@@ -28,7 +28,7 @@ from .sdf import Sampler, sample
 from .segment import PRESETS, weights_dir
 from .shapes import COMPOUND_SEEDS, probe_shapes
 from .subjects import load_backbone, subject
-from .trials import Case, find_method, judge_all, result_lines
+from .trials import Case, find_method, judge_all, latest_lines, result_lines
 
 # %% ../nbs/53_scoreboard.ipynb #2daa5738
 def _parts(x, k, seed, weights, budget, **how):
@@ -318,11 +318,11 @@ def merge_lines(
     lines:list,    # New ones
 ):
     "Put lines into a file, in place of those of the same test, method and metric on as many shapes"
-    key, path = lambda r: tuple(r.get(k) for k in ("test", "method", "metric", "shapes")), Path(path)
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):       # two calls may share a folder
-        held = {key(r): r for r in (read_json(path)["lines"] if path.exists() else [])}
-        write_json(path, {"lines": list((held | {key(r): r for r in lines}).values())})
+        held = read_json(path)["lines"] if path.exists() else []
+        write_json(path, {"lines": latest_lines(held + lines)})
 
 # %% ../nbs/53_scoreboard.ipynb #4f7c4e21
 HUMAN_RAND = {"Human": .135, "Cup": .136, "Glasses": .101, "Airplane": .092, "Ant": .030, "Chair": .089,
