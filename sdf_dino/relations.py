@@ -53,22 +53,28 @@ def inset_points(
     return inner
 
 # %% ../nbs/33_relations.ipynb #1e50f39e
+def _cells(points, n): return tuple(((points + .5) * n).astype(int).clip(0, n - 1).T)
+def _centres(cells, n): return ((cells + .5) / n - .5).astype(np.float32)
+
 def on_grid(
     sdf,                # Function of points (N,3) → distances (N,)
-    n:int=48,           # Cells along each side of the cube
+    n:int=48,           # Cells along each side of the cube, even
 )->np.ndarray:          # (n,n,n)
-    "Distances at the centres of the cells"
-    cells = (np.indices((n,)*3).reshape(3, -1).T + .5) / n - .5
-    return np.asarray(sdf(cells.astype(np.float32))).reshape((n,)*3)
-
-def _cells(points, n): return tuple(((points + .5) * n).astype(int).clip(0, n - 1).T)
+    "Distances at the centres of the cells, where the surface may be near; elsewhere the least that the cell around it vouches for"
+    half = n // 2
+    coarse = np.asarray(sdf(_centres(np.indices((half,)*3).reshape(3, -1).T, half))).reshape((half,)*3)
+    d, off = coarse.repeat(2, 0).repeat(2, 1).repeat(2, 2), 3**.5 / (2 * n)     # from its centre to those of its eight
+    near = np.argwhere(np.abs(d) < 2 * off + 1 / n)
+    d = np.sign(d) * (np.abs(d) - off)
+    d[tuple(near.T)] = sdf(_centres(near, n))
+    return d
 
 def _depth(sdf, points, reach, grid):
     "How far inside each point is at least, up to `reach`; where the grid is sure of the side it is not asked further"
     asked = lambda p: np.minimum(-np.asarray(sdf(p)), reach or 1e-9)
     if grid is None or not reach: return asked(points)
     at = _cells(points, len(grid))
-    off = np.linalg.norm(points - (np.stack(at, 1) + .5) / len(grid) + .5, axis=1)
+    off = np.linalg.norm(points - _centres(np.stack(at, 1), len(grid)), axis=1)
     deep, unsure = np.minimum(-grid[at], reach) - off, np.minimum(np.abs(grid[at]), reach) <= off
     deep[unsure] = asked(points[unsure])
     return deep
