@@ -26,7 +26,7 @@ from .repair import Rejection
 from .scoreboard import Settings, chosen_ids, weights_stamp
 from .segment import PRESETS
 from .subjects import Subject, fitted, subject
-from .trials import find_method, result_lines
+from .trials import find_method, result_lines, rows_folder
 from .workers import child, side_by_side
 
 # %% ../nbs/54_coseg.ipynb #8768ec09
@@ -214,7 +214,7 @@ def _asked(method, full, stamp, kinds, ids, settings):
     "The lines of `coseg_lines`, when nothing is wrong with the call any more"
     runs = []
     for seed in range(1 if method == "one" else settings.seeds):
-        folder = settings.place/"coseg"/method.replace(":", ".")/str(seed)
+        folder = rows_folder(settings.place/"coseg", method, seed)
         if settings.force: shutil.rmtree(folder, ignore_errors=True)
         found = look_at_all(settings.benchmark, ids, full, folder, seed, stamp, settings.workers)
         runs.append(category_rows([kinds[i] for i in ids], found, seed))

@@ -28,7 +28,7 @@ from .sdf import Sampler, sample
 from .segment import PRESETS, weights_dir
 from .shapes import COMPOUND_SEEDS, probe_shapes
 from .subjects import load_backbone, subject
-from .trials import Case, find_method, judge_all, latest_lines, result_lines
+from .trials import Case, find_method, judge_all, latest_lines, result_lines, rows_folder
 
 # %% ../nbs/53_scoreboard.ipynb #2daa5738
 def _parts(x, k, seed, weights, budget, **how):
@@ -290,7 +290,7 @@ def case_lines(
     for own in (False, True)[:1 + (settings.own and method not in FIXED)]:
         where, runs = f"{name}/own" if own else name, []
         for seed in range(1 if method in DRAWLESS and not test.drawn else settings.seeds):
-            folder = settings.place/where/method.replace(":", ".")/str(seed)
+            folder = rows_folder(settings.place/where, method, seed)
             runs.append(judge_all(test.case, ids, method_name(method), folder, own, seed, not own and seed == 0, stamp,
                                   settings.force, settings.workers, **options))
         counted = [[r for r in rows if not r.get("control")] or rows for rows in runs]
