@@ -46,7 +46,7 @@ def nearest_codes(
     for points, left in rungs:
         if len(names) <= n and n > 1: break
         order = _misfit(backbone.decoder, codes, *_tensors(samples, points, backbone.device), clamp, dtype).argsort()
-        order = order[:left or n]
+        order = order[:max(left or n, n)]
         names, codes = [names[i] for i in order.tolist()], codes[order]
     return names[:n]
 

@@ -128,11 +128,12 @@ def rates(
     data = Dataset([str(i) for i in range(shapes)], torch.from_numpy(made.points).expand(shapes, -1, -1).contiguous(),
                    torch.from_numpy(made.sdf).expand(shapes, -1).contiguous(), "plan")
     trainer = Trainer(data, chain.net, TrainConfig(1000, shapes, b["points_per_shape"]))
-    ask = lambda x: query(model.decoder, x, model.latents["plan"], precision="auto")
+    ball = made.surface[:r] / np.linalg.norm(made.surface[:r], axis=1, keepdims=True).clip(1e-9) * .3
+    asked = lambda x: 0 * query(model.decoder, x, model.latents["plan"], precision="auto") + np.linalg.norm(x, axis=1) - .3
     return {"30_objaverse": seconds(lambda: sample(field, sampler), 1),
             "20_deepsdf": seconds(trainer.one_step) * b["shapes_per_step"] / shapes,
             "31_activations": seconds(lambda: activate(model, made, p, .005, 0), 1) * chain.cache["points"] / p,
-            "33_relations": seconds(lambda: relate(lambda x: np.minimum(ask(x), -1e-3), made.surface[:r]), 1),
+            "33_relations": seconds(lambda: relate(asked, ball), 1),
             "40_dino": seconds(head_step(chain, shapes)) * chain.head["shapes"] / shapes}
 
 # %% ../nbs/71_plan.ipynb #1c88146f

@@ -53,29 +53,30 @@ def inset_points(
     return inner
 
 # %% ../nbs/33_relations.ipynb #1e50f39e
-def _cells(points, n): return tuple(((points + .5) * n).astype(int).clip(0, n - 1).T)
+def _cells(points, n): return ((points + .5) * n).astype(int).clip(0, n - 1)
 def _centres(cells, n): return ((cells + .5) / n - .5).astype(np.float32)
 
 def on_grid(
     sdf,                # Function of points (N,3) → distances (N,)
-    n:int=48,           # Cells along each side of the cube, even
-)->np.ndarray:          # (n,n,n)
-    "Distances at the centres of the cells, where the surface may be near; elsewhere the least that the cell around it vouches for"
-    half = n // 2
-    coarse = np.asarray(sdf(_centres(np.indices((half,)*3).reshape(3, -1).T, half))).reshape((half,)*3)
-    d, off = coarse.repeat(2, 0).repeat(2, 1).repeat(2, 2), 3**.5 / (2 * n)     # from its centre to those of its eight
-    near = np.argwhere(np.abs(d) < 2 * off + 1 / n)
-    d = np.sign(d) * (np.abs(d) - off)
+    coarse:int=24,      # Large cells along each side of the cube, each of eight small ones
+    reach:float=.09,    # As in `line_of_sight`
+)->np.ndarray:          # (n,n,n) of small cells, n = 2·coarse
+    "Distances at the centres of small cells where the surface may be near; elsewhere the least that the large one vouches for"
+    n = 2 * coarse
+    large = np.asarray(sdf(_centres(np.indices((coarse,)*3).reshape(3, -1).T, coarse))).reshape((coarse,)*3)
+    d, apart = large.repeat(2, 0).repeat(2, 1).repeat(2, 2), 3**.5 / (2 * n)     # the centres of a large cell and its small ones
+    near = np.argwhere(~(np.abs(d) >= 2 * apart + 1 / n))                        # not a number is asked again too
+    d = np.sign(d) * (np.abs(d).clip(None, reach) - apart)
     d[tuple(near.T)] = sdf(_centres(near, n))
     return d
 
 def _depth(sdf, points, reach, grid):
-    "How far inside each point is at least, up to `reach`; where the grid is sure of the side it is not asked further"
+    "Below 0 outside, and inside the depth of each point at least, up to `reach`; where the grid is sure of the side it is not asked"
     asked = lambda p: np.minimum(-np.asarray(sdf(p)), reach or 1e-9)
     if grid is None or not reach: return asked(points)
-    at = _cells(points, len(grid))
-    off = np.linalg.norm(points - _centres(np.stack(at, 1), len(grid)), axis=1)
-    deep, unsure = np.minimum(-grid[at], reach) - off, np.minimum(np.abs(grid[at]), reach) <= off
+    cells, n = _cells(points, len(grid)), len(grid)
+    value, off = grid[tuple(cells.T)], np.linalg.norm(points - _centres(cells, n), axis=1)
+    deep, unsure = np.minimum(-value, reach) - off, ~(np.minimum(np.abs(value), reach) > off)
     deep[unsure] = asked(points[unsure])
     return deep
 
@@ -144,7 +145,7 @@ def filled(
     if not hollow.any(): return sdf, d
     deep = np.maximum(distance_transform_edt(hollow | (d < 0)) - 1, .25) / n
     def field(points):
-        d, at = np.asarray(sdf(points)), _cells(np.asarray(points), n)
+        d, at = np.asarray(sdf(points)), tuple(_cells(np.asarray(points), n).T)
         return np.where((d >= 0) & hollow[at], -deep[at], d)
     return field, np.where(hollow, -deep, d)
 
