@@ -113,12 +113,12 @@ def check_used(
 
 # %% ../nbs/03_jobs.ipynb #34262446
 def jobs_named(
-    name:str,            # Job name, such as probe
+    name:str,            # Job name, such as probe, or that of one variant
     overrides:dict=None, # As in `find_job`
 )->list:                 # `Job`s in the order of the stages, save that what a job reads comes before it
     "The jobs of that name over all stages, and their variants: `probe` means `probe-design` too"
     found = [find_job(nb, job, overrides) for nb, jobs in sorted(job_list().items())
-             for job in jobs if job.split("-")[0] == name]
+             for job in jobs if name in (job, job.split("-")[0])]
     every = sorted({job for jobs in job_list().values() for job in jobs})
     if not found: raise ParameterError(name, "is a job of no stage", _closest(name, every))
     ordered = {}
@@ -154,7 +154,7 @@ def launch(
         if not need.done: raise InputError(portable(need.path),
             f"{job.notebook} reads it, but "
             f"{'its code or inputs have changed since it ran' if stale else 'it is not finished'}",
-            f"Run `sdf_dino run {need.notebook} {need.name}` first, or `sdf_dino run all {job.name}`")
+            f"Run `sdf_dino run {need.notebook} {need.name}` first, or `sdf_dino run all {job.name.split('-')[0]}`")
     if job.done and not force: return False
     job.path.parent.mkdir(parents=True, exist_ok=True)
     try:
