@@ -52,7 +52,7 @@ def inset_points(
         todo = todo[np.asarray(sdf(inner[todo])) > -deep / 2] if len(todo) else todo
     return inner
 
-# %% ../nbs/33_relations.ipynb #1e50f39e
+# %% ../nbs/33_relations.ipynb #90259a1d
 def _cells(points, n): return ((points + .5) * n).astype(int).clip(0, n - 1)
 def _centres(cells, n): return ((cells + .5) / n - .5).astype(np.float32)
 
@@ -80,6 +80,7 @@ def _depth(sdf, points, reach, grid):
     deep[unsure] = asked(points[unsure])
     return deep
 
+# %% ../nbs/33_relations.ipynb #1e50f39e
 def line_of_sight(
     sdf,                # Function of points (N,3) → distances (N,), negative inside
     points,             # Surface points, (P,3)
@@ -104,7 +105,6 @@ def line_of_sight(
     seen = np.eye(len(inner), dtype=bool)
     seen[i, j] = seen[j, i] = True
     return seen
-
 
 # %% ../nbs/33_relations.ipynb #122d1f54
 def agreement(
