@@ -116,7 +116,7 @@ class Preset:
     sight:int = 512                                 # Surface points whose relations the head adapts to
 
 PRESETS = {"draft": Preset(FitConfig(5, tune=30), 20, Sampler(5000, 1024), 128), "fast": Preset(),
-           "best": Preset(FitConfig(15, tune=900), 150, Sampler(60_000, 4096), 640)}
+           "best": Preset(FitConfig(15, tune=700), 150, Sampler(60_000, 4096), 640)}
 
 def pick_preset(
     preset,        # A `Preset`, or draft (for a glance), fast or best
