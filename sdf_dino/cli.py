@@ -47,7 +47,7 @@ def run(
     job: Annotated[str, typer.Argument(help="A job of nbs/jobs.yml, such as toy or probe")],
     p: Annotated[list[str], typer.Option("-p", help="Replace a parameter: name=value, or 20_deepsdf.name=value")] = [],
     force: Annotated[bool, typer.Option(help="Run again although it is finished")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Only show what would run, and with which parameters")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only show what would run, with which parameters, and for `all paper` its hours, memory, disk and price")] = False,
 ):
     "Run a stage, or all of them, as papermill jobs; what is finished is skipped."
     from sdf_dino.jobs import check_used, find_job, full_name, jobs_named, launch_all
@@ -62,6 +62,11 @@ def run(
         for j in jobs:
             typer.echo(f"{j.notebook} {j.name} → {j.path}\n  "
                        + "\n  ".join(f"{k} = {v!r}" for k, v in j.params.items()))
+        for plan in (j.params for j in jobs if j.notebook == "71_plan" and j.params["job"]):
+            from sdf_dino.plan import job_chain, measured_plan, plan_lines
+            typer.echo("Measuring what this takes on this machine ...", err=True)
+            chain = job_chain(plan["job"], plan["shapes"])
+            typer.echo("\n".join(plan_lines(measured_plan(chain, plan["faces"], plan["timed"], plan["price"], plan["seed"]))))
 
 # %% ../nbs/90_cli.ipynb #23203567
 @app.command()

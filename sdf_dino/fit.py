@@ -138,13 +138,16 @@ def tune_decoder(
     until:float=float("inf"),# Wall clock at which to stop
     loss=sdf_loss,           # Of predictions (1,n), targets (1,n,…) and δ
 )->tuple:                    # tuned copy, code (L,), steps taken
-    "Adam on a copy of the decoder and on the code, for one shape"
+    "Adam on a copy of the decoder and on the code; what time is about to cut short is annealed in its last third"
+    begun = time.time()
     decoder, z = copy.deepcopy(decoder).requires_grad_(True), z.detach().clone().requires_grad_(True)
     dtype, device, taken = autocast_dtype(config.precision, points.device), points.device.type, 0
     optim = torch.optim.Adam([z, *decoder.parameters()], fused=device != "mps")
     for step in progress(range(config.tune), desc="tune"):
-        if time.time() > until: break
-        for group in optim.param_groups: group["lr"] = cosine_lr(step, config.tune, config.tune_lr, config.tune // 20)
+        if (now := time.time()) > until: break
+        rate = min(cosine_lr(step, config.tune, config.tune_lr, config.tune // 20),
+                   3 * config.tune_lr * (1 - (now - begun) / (until - begun)))
+        for group in optim.param_groups: group["lr"] = rate
         _, p = batch_at(step, 1, len(sdf), 1, config.points, config.seed)
         with torch.autocast(device, dtype, enabled=dtype is not None): predicted = decoder(points[p][None], z[None])
         optim.zero_grad(set_to_none=True)
@@ -174,11 +177,14 @@ def fit_shape(
     misfits = _misfit(backbone.decoder, torch.stack(list(tries.values())), *all_, held["clamp"], dtype)
     start = list(tries)[misfits.argmin()]
     z, losses = solve_code(backbone.decoder, tries[start], *all_, config.steps, **held, dtype=dtype)
+    looked = time.time()
     code, latent = reconstruction(backbone.decoder, z, samples), z
+    held["until"] -= time.time() - looked      # the last look takes as long
     tuned, z, taken = (tune_decoder(backbone.decoder, z, points, sdf, config, **held) if config.tune
                        else (backbone.decoder, z, 0))
+    cut = time.time() > held["until"]
     quality, seconds = reconstruction(tuned, z, samples) if config.tune else code, time.time() - begun
-    return Fit(tuned, z, start, len(losses) - 1 + taken, seconds, time.time() > held["until"], quality, code, latent)
+    return Fit(tuned, z, start, len(losses) - 1 + taken, seconds, cut, quality, code, latent)
 
 # %% ../nbs/24_fit.ipynb #d00bca73
 def kept_fit(

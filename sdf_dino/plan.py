@@ -4,20 +4,21 @@
 
 # %% auto #0
 __all__ = ['DESIGN', 'Chain', 'point_operations', 'operations', 'sizes', 'seconds', 'head_step', 'rates', 'plan_rows',
-           'plan_lines']
+           'plan_lines', 'job_chain', 'measured_plan']
 
 # %% ../nbs/71_plan.ipynb #68d806db
-import time
+import os, time
 from dataclasses import dataclass
 
-import numpy as np, torch
+import numpy as np, torch, trimesh
 from torch import nn
 
 from .activations import activate
-from .core import ParameterError
+from .core import ParameterError, seed_all
 from .decoder import Backbone, DecoderConfig, DeepSDF, query
 from .deepsdf import Dataset, TrainConfig, Trainer
 from .head import DINOLoss, HeadConfig, ProjectionHead
+from .jobs import find_job
 from .relations import relate
 from .sdf import MeshField, Sampler, SDFSamples, sample
 
@@ -167,3 +168,24 @@ def plan_lines(
                       + (f"{r['needs']:11.2f} TF/s" if r["needs"] else ""))
     total = {k: sum(r[k] for r in rows) for k in ("hours", "dollars", "disk_gb")}
     return [head, *map(line, rows), f"{'all':25s}{total['hours']:12.2f}{total['dollars']:9.2f}{total['disk_gb']:9.2f}"]
+
+# %% ../nbs/71_plan.ipynb #8942937e
+def job_chain(
+    job:str,       # Name of jobs that all five stages have, such as paper
+    shapes:int,    # In the set
+)->Chain:
+    "What the jobs of one name would run"
+    return Chain(shapes, *(find_job(stage, job).params for stage in
+                           ("30_objaverse", "20_deepsdf", "31_activations", "33_relations", "40_dino")))
+
+def measured_plan(
+    chain:Chain,     # What is run
+    faces:int,       # Of a ball that stands for a mesh of the set, about
+    timed:int,       # Shapes of a step that is timed
+    price:float,     # Dollars an hour of this machine
+    seed:int=0,      # Seed of weights and points
+)->list:             # As `plan_rows` says
+    "The plan from rates that are measured now, in about 20 s"
+    seed_all(seed)
+    ball = trimesh.creation.icosphere(max(1, round(np.log(faces / 20) / np.log(4))), radius=.4)
+    return plan_rows(chain, rates(chain, ball, timed), price, os.cpu_count())
