@@ -29,7 +29,7 @@ _all_ = ["DINOLoss", "HeadConfig", "ProjectionHead", "ViewConfig", "adapt_head",
          "load_head", "monitor", "save_head"]
 
 # %% ../nbs/40_dino.ipynb #98b0d4ac
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DINOConfig(LoopConfig):
     "Settings of the self-distillation; defaults are the design's table where it has one"
     steps:int = 1000             # Optimiser steps

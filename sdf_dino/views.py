@@ -26,8 +26,8 @@ class ViewConfig:
     shapes:int = 32              # Shapes a batch
     points:int = 2048            # Points of a global view
     local:int = 512              # Points of the local view; 0 leaves it out
-    latent_noise:float = .02     # View 2: noise on the latent code, relative to the spread of codes; 0 leaves it out
-    feature_noise:float = .01    # Noise on the standardised activations of every view but the first
+    latent_noise:float = .02     # View 2: noise on the latent code, relative to the spread of codes; 0: none
+    feature_noise:float = .01    # Noise on the standardised activations of every view but the first and the rotated ones
     rotate:bool = False          # View 4, literally: the same field asked at rotated points
     turned:bool = False          # View 4, as meant: the rotated shape under a code of its own
     seed:int = 0                 # Seed of batches and noise
