@@ -95,7 +95,7 @@ def solids_command(
     device:str="auto",      # As in `segment`
     seed:int=0,             # Seed of samples and clusters
     force:bool=False,       # Overwrite the target
-)->dict:                    # out, parts, closed, stages: {name: seconds}, weights
+)->dict:                    # out, parts, closed, confidence, told_apart, stages: {name: seconds}, weights
     "From a mesh file to closed parts on disk"
     for target in part_files(out) if Path(out).suffix else [Path(out)]:
         if target.exists() and not force:
@@ -107,7 +107,7 @@ def solids_command(
     made.export(out)
     stages = {"segment": sum(found.info["stages"].values()), **made.info["stages"]}
     return {"out": str(out), "parts": len(made.meshes), "closed": all(m.is_watertight for m in made.meshes),
-            "stages": stages, "weights": weights_of(made.shape.parts)}
+            **{k: found.info[k] for k in ("confidence", "told_apart")}, "stages": stages, "weights": weights_of(made.shape.parts)}
 
 # %% ../nbs/62_assembly.ipynb #7533dee8
 def seam_gaps(

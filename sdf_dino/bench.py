@@ -159,23 +159,23 @@ def textbook_turn(
     if torch.device(device).type == "cuda": torch.cuda.synchronize()
 
 def quality_after(
-    steps:int,       # Equal for both
-    device="cpu",    # Where
-)->dict:             # As `line` gives it: mean surface error of ours and of the textbook, and textbook over ours
+    steps:int,               # Equal for both
+    size:tuple=(64, 128, 3), # latent, hidden, layers
+    device="cpu",            # Where
+)->dict:                     # As `line` gives it: mean surface error of ours and of the textbook, and textbook over ours
     "What ours and the textbook have learned of the nine shapes after as many steps"
     drawn = {name: sample(shape, Sampler(16_384, 2048), 0) for name, shape in probe_shapes().items()}
     with tempfile.TemporaryDirectory() as folder:
         for name, s in drawn.items(): s.save(Path(folder)/f"{name}.safetensors")
         data = load_dataset(sample_files(folder), device)
-    how = TrainConfig(steps, 9, 1024, lr=2e-3, warmup=max(1, steps // 10))
-    error = []
-    for t in (Trainer(data, DecoderConfig(), how), Textbook(data, DecoderConfig(), how)):
+    net, how, error = DecoderConfig(*size), TrainConfig(steps, 9, 1024, lr=2e-3, warmup=max(1, steps // 10)), []
+    for t in (Trainer(data, net, how), Textbook(data, net, how)):
         while t.step < steps: t.one_step()
         decoder = t.decoder.eval().requires_grad_(False)
         error.append(float(np.mean([reconstruction(decoder, z, s)["surface_error"]
                                     for z, s in zip(t.codes.detach(), map(drawn.get, data.names))])))
-    return {"bench": f"deepsdf/quality/{steps} steps", "ours": error[0], "reference": error[1],
-            "ratio": error[1] / error[0], "unit": "mean surface error"}
+    return {"bench": f"deepsdf/quality/{'/'.join(map(str, size))}", "ours": error[0], "reference": error[1],
+            "ratio": error[1] / error[0], "unit": f"mean surface error, {steps} steps"}
 
 # %% ../nbs/70_bench.ipynb #2b287911
 def bench_deepsdf(
@@ -184,7 +184,8 @@ def bench_deepsdf(
     points:int=1024,        # Points a shape
     rounds:int=7,           # Turns; the ratio is their median
     device="cpu",           # Where
-    steps:int=600,          # Steps of the comparison of quality; 0 leaves it out
+    steps:int=600,          # Steps of the comparison of quality, of each network; 0 leaves it out
+    widest:int=256,         # Networks that are wider are not compared in quality, which would be a long wait
 ):                          # Yields rows as `line` gives them
     "Training step against bare products and textbook, inference against textbook, by network"
     keep_memory()
@@ -204,7 +205,7 @@ def bench_deepsdf(
             yield line(f"deepsdf/step/{word}", t["ours"], t["plain"], n, "points/s")
             t = take_turns({"ours": fast, "plain": plain("inference")}, rounds, device)
             yield line(f"deepsdf/inference/{word}", t["ours"], t["plain"], len(x), "points/s")
-    if steps: yield quality_after(steps, device)
+        if steps and net.hidden <= widest: yield quality_after(steps, size, device)
 
 # %% ../nbs/70_bench.ipynb #77e684bb
 def own_peak()->float:   # MiB

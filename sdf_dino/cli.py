@@ -14,13 +14,16 @@ import typer
 
 # %% ../nbs/90_cli.ipynb #2e85155b
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Part discovery in the hidden activations of a signed distance network, without labels.")
+                  help="Part discovery in the hidden activations of a signed distance network, without labels. Exit codes: 0 done, "
+                       "1 an error, told in one line, 2 a wrong option or argument; prepare, segment and solids have more.")
 
 def main():
     "Entry point of the `sdf_dino` command"
     from sdf_dino.core import SdfDinoError
     try: app()
     except SdfDinoError as e: sys.exit(f"sdf_dino: {e}")
+    except OSError as e: sys.exit("sdf_dino: " + (f"{e.filename}: {e.strerror}. Check the path, and who may write there" if e.filename
+                                                  else f"{type(e).__name__}: {e}"))
 
 # %% ../nbs/90_cli.ipynb #e8af9f6d
 def _overrides(stage, pairs):
@@ -112,7 +115,9 @@ def prepare(
     retry: Annotated[bool, typer.Option(help="Try failed ones again")] = False,
     prune: Annotated[bool, typer.Option(help="Remove samples of sources that are no longer listed")] = False,
 ):
-    "Convert meshes to a set of SDF samples; a killed call goes on. Exit code 3: some failed, 4: none accepted."
+    """Convert meshes to a set of SDF samples; a killed call goes on.
+
+    Exit codes: 0 a verdict for each, 1 an error, 2 a wrong option, 3 some failed, 4 none accepted."""
     from sdf_dino.prepare import prepare_command
     raise typer.Exit(prepare_command(sources, out, n_points, n_surface, backend, seed, seconds, memory, max_faces,
                                      max_ambiguous, workers, scheduler, retry, prune, typer.echo))
@@ -130,14 +135,16 @@ def segment(
         help="auto, the name of weights in the package, or a folder with backbone and head")] = "auto",
     latent: Annotated[str, typer.Option(help="A shape of a backbone instead of a mesh, such as probe9:chair")] = "",
     features: Annotated[Path, typer.Option(help="Part feature of each face of one mesh, *.npy")] = None,
-    to: Annotated[list[str], typer.Option(help="In a folder: endings of the files of each mesh")] = ["glb"],
+    to: Annotated[list[str], typer.Option(help="In a folder: endings of the files of each mesh; glb if not given")] = [],
     keep_materials: Annotated[bool, typer.Option(help="The scene as it came; labels go beside it")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of samples and clusters")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a mesh")] = False,
     force: Annotated[bool, typer.Option(help="Overwrite, and do again what is finished")] = False,
 ):
-    "Find the parts of a mesh, or of many; a killed batch goes on. Exit code 3: some meshes have no parts, 4: none has."
+    """Find the parts of a mesh, or of many; a killed batch goes on.
+
+    Exit codes: 0 all have parts, 1 an error, and so for one mesh without parts, 2 a wrong option; of many, 3 some have none, 4 none has."""
     from sdf_dino.batch import Request, segment_command
     request = Request(parts, weights, preset, smooth, device, seed, keep_materials)
     raise typer.Exit(segment_command(meshes, out, request, latent, features, to, force, as_json, typer.echo))
@@ -158,11 +165,15 @@ def solids(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
     force: Annotated[bool, typer.Option(help="Overwrite the output")] = False,
 ):
-    "Write each part of a mesh as a sharp, closed solid of its own. Exit code 3: not all of them are closed."
+    """Write each part of a mesh as a sharp, closed solid of its own.
+
+    Exit codes: 0 all are closed, 1 an error, 2 a wrong option, 3 written, but not all are closed."""
     from sdf_dino.assembly import solids_command
+    from sdf_dino.batch import check_files, low_confidence
+    check_files([out if out.suffix else out/"part_0.ply"])
     row = solids_command(mesh, out, parts, weights, preset, steps, resolution, device, seed, force)
-    typer.echo(json.dumps(row) if as_json else f"{row['out']}: {row['parts']} parts, all closed: {row['closed']}; "
-               + ", ".join(f"{k} {v:.1f} s" for k, v in row["stages"].items()))
+    words = f"{row['out']}: {row['parts']} parts, all closed: {row['closed']}; " + ", ".join(f"{k} {v:.1f} s" for k, v in row["stages"].items())
+    typer.echo(json.dumps(row) if as_json else "\n".join([words, *low_confidence(row)]))
     if not row["closed"]: raise typer.Exit(3)
 
 # %% ../nbs/90_cli.ipynb #8e0dcda5

@@ -196,7 +196,7 @@ def write_original(
     if kind == source.suffix.lower() and kind in _ALONE: data = source.read_bytes()
     elif kind != ".glb":
         raise ParameterError(path, f"cannot keep the materials of {source.name}",
-                             "Name it *.glb" + f" or *{source.suffix}"*(source.suffix.lower() in _ALONE))
+                             "Name it *.glb" + f" or *{source.suffix}"*(source.suffix.lower() in _ALONE[1:]))
     else:
         scene = trimesh.load_scene(source, process=False)
         for piece in scene.geometry.values():     # a plain material without a picture would be dropped

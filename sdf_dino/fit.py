@@ -167,22 +167,23 @@ def fit_shape(
     keep_memory()
     as_trained = {"clamp": .1, "prior": 1e-4} | backbone.info.get("train", {})
     held = {k: as_trained[k] for k in ("clamp", "prior")} | {"until": begun + config.seconds}
+    early = held | {"until": begun + config.seconds / (3 if config.tune else 1)}     # for the code alone
     dtype = autocast_dtype(config.precision, device)
     points, sdf = _tensors(samples, None, device)
     few, all_ = (points[:2048], sdf[:2048]), (points[:config.code_points], sdf[:config.code_points])
     near = nearest_codes(backbone, samples, config.starts, precision=config.precision)
     tries = {n: backbone.latents[n] for n in near}
-    if len(tries) > 1: tries = {n: solve_code(backbone.decoder, z, *few, min(3, config.steps), **held, dtype=dtype)[0]
+    if len(tries) > 1: tries = {n: solve_code(backbone.decoder, z, *few, min(3, config.steps), **early, dtype=dtype)[0]
                                 for n, z in tries.items()}
     misfits = _misfit(backbone.decoder, torch.stack(list(tries.values())), *all_, held["clamp"], dtype)
     start = list(tries)[misfits.argmin()]
-    z, losses = solve_code(backbone.decoder, tries[start], *all_, config.steps, **held, dtype=dtype)
-    looked = time.time()
+    z, losses = solve_code(backbone.decoder, tries[start], *all_, config.steps, **early, dtype=dtype)
+    looked, cut = time.time(), time.time() > early["until"]
     code, latent = reconstruction(backbone.decoder, z, samples), z
     held["until"] -= time.time() - looked      # the last look takes as long
     tuned, z, taken = (tune_decoder(backbone.decoder, z, points, sdf, config, **held) if config.tune
                        else (backbone.decoder, z, 0))
-    cut = time.time() > held["until"]
+    cut = cut or time.time() > held["until"]
     quality, seconds = reconstruction(tuned, z, samples) if config.tune else code, time.time() - begun
     return Fit(tuned, z, start, len(losses) - 1 + taken, seconds, cut, quality, code, latent)
 
@@ -231,18 +232,17 @@ def truth_of(
 def fit_row(
     backbone:Backbone,       # A backbone
     samples:SDFSamples,      # Of one shape
-    config:FitConfig=None,   # Budget; None: the shape's own training code
+    fit:Fit=None,            # As `fit_shape` gives it; None: the shape's own training code
     meshes=".",              # As in `truth_of`
     resolution:int=96,       # Cells along each axis of the extracted surface
     n:int=20_000,            # Points of each measure
 )->list:                     # Rows [{shape, how, seconds, steps, near_sign, …field_quality}], how: trained, code, tuned
     "How well one shape is held: by its training code, or by a fitted one, before and after tuning"
     name, truth = samples.meta["name"], truth_of(samples, meshes)
-    if config is None: found = [("trained", backbone.decoder, backbone.latents[name], 0., 0)]
+    if fit is None: found = [("trained", backbone.decoder, backbone.latents[name], 0., 0)]
     else:
-        fit = fit_shape(backbone, samples, config)
         found = [("code", backbone.decoder, fit.code_latent, fit.seconds, fit.steps)]
-        if config.tune: found.append(("tuned", fit.decoder, fit.latent, fit.seconds, fit.steps))
+        if fit.decoder is not backbone.decoder: found.append(("tuned", fit.decoder, fit.latent, fit.seconds, fit.steps))
     return [{"shape": name, "how": how, "seconds": seconds, "steps": steps,
              "near_sign": reconstruction(decoder, z, samples)["sign_agreement"],
              **field_quality(lambda p: query(decoder, p, z), truth, resolution, n)}

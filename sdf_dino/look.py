@@ -46,7 +46,7 @@ def relabel(
 def similarity(
     features:np.ndarray,  # Feature of each face, (F,D)
     face:int,             # The face that is asked
-)->np.ndarray:            # Cosine of each face's feature with its own, (F,)
+)->np.ndarray:            # Cosine of each face's feature with its own, in their leading directions, (F,)
     "How much each face is like one of them"
     if not 0 <= face < len(features): raise ParameterError("face", f"is {face}", f"Use 0 to {len(features) - 1}")
     values, vectors = principal(features)

@@ -99,17 +99,19 @@ def head_step(
     chain:Chain,       # What is run
     shapes:int,        # Shapes of the step that is timed
 ):                     # Function without arguments
-    "One student and teacher step on random activations"
+    "One student and teacher step on random activations: the head of points by themselves, the design's views"
     h, n = chain.head, shapes * chain.head["points"]
     head, loss, every = ProjectionHead(HeadConfig(chain.width, prototypes=h["K"])), DINOLoss(h["K"]), torch.arange(n)
     optim, x = torch.optim.AdamW(head.parameters()), torch.randn(n, chain.width)
     few, decoder = torch.randperm(n)[: shapes * h["local"]], DeepSDF(chain.net)
     points, codes = torch.rand(shapes, h["points"], 3) - .5, torch.randn(shapes, chain.net.latent)
+    ask = lambda: torch.cat(decoder(points, codes, store_activations=True)[1], -1).flatten(0, 1)
     def go():
         with torch.no_grad():
             taught = [head(x)[1] for _ in range(2)]
-            shaken = torch.cat(decoder(points, codes, store_activations=True)[1], -1).flatten(0, 1)
-        student = [(head(v)[1], i) for v, i in ((x, every), (shaken + .01 * torch.randn_like(x), every), (x[few], few))]
+            whole = [x, (ask() if h["latent_noise"] else x) + .01 * torch.randn_like(x),
+                     *(ask() for _ in range(h["rotate"] + h["turned"]))]
+        student = [(head(v)[1], every) for v in whole] + ([(head(x[few])[1], few)] if len(few) else [])
         loss(student, taught, .04)[0].backward()
         optim.step(), optim.zero_grad()
     return go

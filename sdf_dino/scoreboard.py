@@ -108,8 +108,8 @@ TRAINED = {"raw": "baselines:raw", "ndf": "baselines:ndf", **{f"raw_layer_{i}": 
            "spectral_fitted": "baselines:spectral_fitted", "dino": "scoreboard:dino", "ours": "scoreboard:ours",
            "ours_unsmoothed": "scoreboard:ours_unsmoothed",
            "ours_feedforward": "scoreboard:ours_feedforward", "prototypes": "scoreboard:prototypes"}  # take weights
-FIXED = ("human", "labels", "one", "components", "graph_cut", "eikonal", "eikonal_inside", "gradient")   # choose no k
-DRAWLESS = (*FIXED, "spectral")              # one seed is all of them, where points are not drawn anew
+FIXED = ("human", "labels", "one", "components")   # choose no k
+DRAWLESS = (*FIXED, "graph_cut", "eikonal", "eikonal_inside", "gradient", "spectral")              # one seed is all of them, where points are not drawn anew
 
 def method_name(
     name:str,    # A name of the table or `module:function`, either perhaps with @weights

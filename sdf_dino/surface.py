@@ -144,8 +144,8 @@ def field_quality(
     return {**row, **compare_points(x, nx, *mesh_points(mesh, n, seed)), "verdict": "ok"}
 
 # %% ../nbs/16_surface.ipynb #58a25b7b
-MEASURES = {  # 1: more is better
-    "surface_error": -1, "chamfer": -1, "normal_consistency": 1, "iou": 1, "sign": 1, "ghost": -1}
+MEASURES = {  # 1: more is better; `floor` belongs to the true surface, and says how far down `chamfer` can go
+    "surface_error": -1, "chamfer": -1, "floor": -1, "normal_consistency": 1, "iou": 1, "sign": 1, "ghost": -1}
 
 def quality_table(
     rows:list,     # Dictionaries of `field_quality`, each with a `shape`
@@ -161,7 +161,7 @@ def quality_table(
 def print_quality(
     tables:dict,   # Name of a set → `quality_table`
 ):
-    "A line a measure: mean, median and worst of each set"
+    "A line a measure: mean, median and worst of each set; the worst floor is the highest"
     print(f"{'':20s}" + "".join(f"{name + ' (%d)' % t['n']:>30s}" for name, t in tables.items()))
     for key in MEASURES:
         cells = ("{mean:10.4f}{median:10.4f}{worst:10.4f}".format(**t[key]) for t in tables.values())

@@ -147,13 +147,16 @@ class Loop:
 def settle(
     loop:Loop,   # A training
 )->dict:         # Mean of each recorded value since the last call
-    "Bring recorded values to the host; a loss that is not finite is an error that names its cause"
+    "Bring recorded values to the host; a loss or a weight that is not finite is an error that names its cause"
     fresh = {k: torch.stack([torch.as_tensor(v) for v in vs]).double().cpu().numpy() for k, vs in loop.pending.items()}
     lost = np.flatnonzero(~np.isfinite(fresh.get("loss", np.zeros(1))))
     if len(lost):
         raise SdfDinoError(loop.blame(int(lost[0]) - len(fresh["loss"])),
                            f"the loss is not finite at step {loop.step - len(fresh['loss']) + 1 + lost[0]}",
                            "Lower lr, or check these samples")
+    broken = [name for name, m in loop.modules.items() if not all(p.isfinite().all() for p in m.parameters())]
+    if broken: raise SdfDinoError(", ".join(broken), f"has weights that are not finite after step {loop.step}",
+                                  "Lower lr, set clip, or leave out a term such as the eikonal one")
     for k, v in fresh.items(): loop.history.setdefault(k, []).extend(v.tolist())
     loop.pending = {}
     return {k: float(v.mean()) for k, v in fresh.items()}
@@ -183,6 +186,7 @@ def load_state(
     "Go on from a saved state; `MismatchError` when it belongs to other settings or data"
     arrays, meta = load_tensors(path)
     there, here = _flat(meta.get("key", {})), _flat(loop.key)
+    if "precision" not in there: here.pop("precision", None)     # an older state
     other = [f"{k} {there.get(k)!r} there, {here.get(k)!r} here"
              for k in sorted(there.keys() | here.keys()) if there.get(k) != here.get(k)]
     if other: raise MismatchError(path, f"belongs to another training ({'; '.join(other)})",

@@ -110,6 +110,18 @@ def test_one_bad_mesh_is_one_line_and_exit_code_1(tmp_path, name, reason):
     assert done.returncode == 1 and REASONS[reason][0] in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("words, why", [
+    (("-o", "in.glb/x.ply"), "takes no files"), (("-o", "."), "parts.glb"), (("-o", "x.npy", "--features", "x.npy"), "twice"),
+    (("-o", "x.ply", "--features", "f.ply"), "f.npy"), (("-o", "x.ply", "--to", "ply"), "several meshes"),
+    (("-o", "x.glb", "-o", "x.ply", "--keep-materials"), "Name it *.glb.")])
+def test_what_cannot_be_written_is_refused_before_anything_is_read(tmp_path, words, why):
+    (tmp_path / "in.glb").write_text("whoever reads this complains of something else")
+    words = [w if w[:2] == "--" or w in ("-o", "ply") else tmp_path / w for w in words]
+    done = run("sdf_dino", "segment", tmp_path / "in.glb", *words, check=False)
+    assert done.returncode == 1 and why in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["in.glb"]
+
+
 def test_broken_meshes_of_trimesh_cost_themselves_alone(shared, tmp_path):
     wanted = ("empty.stl", "points_ascii.ply", "unit_cube.STL")
     with zipfile.ZipFile(shared / "meshes.zip") as z:
@@ -121,5 +133,8 @@ def test_broken_meshes_of_trimesh_cost_themselves_alone(shared, tmp_path):
     done = run(*words, check=False, timeout=600)
     rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     assert {r["status"] for r in rows} == {"done", "rejected"} and done.returncode == 3 and len(rows) == len(names)
+    lost = [r for r in rows if r["status"] == "rejected"]
+    assert done.stdout.count(" parts, confidence ") == len(rows) - len(lost), "a line a mesh"
+    assert all(f"{r['name']}: {r['reason']}" in done.stdout and r["fix"] in done.stdout for r in lost), "why, and what helps"
     again = run(*words, check=False, timeout=600)
     assert again.returncode == 3 and "0 in this call" in again.stdout, "what is finished is not done again"

@@ -1,4 +1,5 @@
 "Trainings in two processes, and their logs in a reader that is not ours"
+import dataclasses
 import os
 import signal
 import subprocess
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from sdf_dino.core import SdfDinoError, load_tensors
+import sdf_dino.deepsdf
+from sdf_dino.core import MismatchError, SdfDinoError, load_tensors, save_tensors
 from sdf_dino.deepsdf import Backbone, DecoderConfig, TrainConfig, Trainer, load_dataset, train, train_files
 from sdf_dino.sdf import Sampler, sample, sample_files
 from sdf_dino.shapes import probe_shapes
@@ -68,6 +70,37 @@ def test_tensorboard_reads_each_step_once(files, tmp_path):
     lines = read_log(tmp_path / "log.jsonl")
     assert [s for s, _ in seen] == [r["step"] for r in lines] == [*range(10, 61, 10)]
     assert np.allclose([v for _, v in seen], [r["loss"] for r in lines])
+
+
+def test_a_gradient_that_no_logged_loss_shows_stops_the_training(files, tmp_path, monkeypatch):
+    "The eikonal term's gradient breaks the weights in the very last step; its value, and every clamped L1, are finite"
+    eikonal, tried = sdf_dino.deepsdf.eikonal_loss, []
+    def broken(decoder, x, codes):
+        tried.append(1)
+        return eikonal(decoder, x, codes) + (0 * codes.sum(1) if len(tried) < 60 else (0 * codes[:, 0]).sqrt())
+    monkeypatch.setattr(sdf_dino.deepsdf, "eikonal_loss", broken)
+    how = dataclasses.replace(HOW, eikonal=.01, clip=0.)
+    with pytest.raises(SdfDinoError, match="codes: has weights that are not finite after step 60"):
+        train(load_dataset(files), tmp_path, NET, how)
+    assert len(tried) == 60 and not (tmp_path / "config.json").exists(), "no backbone is handed over"
+    assert load_tensors(tmp_path / "state.safetensors")[1]["step"] == 40, "the last state is sound"
+
+
+def test_auto_precision_is_resumed_as_what_it_was(files, tmp_path, monkeypatch):
+    data, how = load_dataset(files), dataclasses.replace(HOW, precision="auto")
+    (step_of, came_to), asked = (Trainer.one_step, sdf_dino.deepsdf.autocast_dtype), []
+    monkeypatch.setattr(Trainer, "one_step", lambda self: step_of(self) if self.step < 45 else sys.exit("killed"))
+    with pytest.raises(SystemExit): train(data, tmp_path, NET, how)
+    monkeypatch.setattr(Trainer, "one_step", lambda self: asked.append(self.step) or step_of(self))
+    other = torch.bfloat16 if came_to("auto", torch.device("cpu")) is None else None
+    monkeypatch.setattr(sdf_dino.deepsdf, "autocast_dtype", lambda *_: other)
+    with pytest.raises(MismatchError, match="precision '.*' there, '.*' here"): train(data, tmp_path, NET, how)
+    monkeypatch.setattr(sdf_dino.deepsdf, "autocast_dtype", came_to)
+    arrays, meta = load_tensors(tmp_path / "state.safetensors")
+    assert meta["key"].pop("precision") and not asked
+    save_tensors(tmp_path / "state.safetensors", arrays, {k: meta[k] for k in ("key", "step", "why")})
+    train(data, tmp_path, NET, how)
+    assert asked == [*range(40, 60)], "a state from before precision was kept goes on"
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds processes through /proc")
