@@ -144,7 +144,8 @@ def tune_decoder(
     dtype, device, taken = autocast_dtype(config.precision, points.device), points.device.type, 0
     optim = torch.optim.Adam([z, *decoder.parameters()], fused=device != "mps")
     for step in progress(range(config.tune), desc="tune"):
-        if (now := time.time()) > until: break
+        now = time.time()
+        if now + (now - begun) / max(step, 1) > until: break      # one more step would be late
         rate = min(cosine_lr(step, config.tune, config.tune_lr, config.tune // 20),
                    3 * config.tune_lr * (1 - (now - begun) / (until - begun)))
         for group in optim.param_groups: group["lr"] = rate
@@ -183,7 +184,7 @@ def fit_shape(
     held["until"] -= time.time() - looked      # the last look takes as long
     tuned, z, taken = (tune_decoder(backbone.decoder, z, points, sdf, config, **held) if config.tune
                        else (backbone.decoder, z, 0))
-    cut = cut or time.time() > held["until"]
+    cut = cut or taken < config.tune
     quality, seconds = reconstruction(tuned, z, samples) if config.tune else code, time.time() - begun
     return Fit(tuned, z, start, len(losses) - 1 + taken, seconds, cut, quality, code, latent)
 
