@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 from tqdm import tqdm
 
 from .core import InputError, ParameterError, SdfDinoError, atomic, pick_device, progress
-from .export import _ALONE, kept_files, npy_bytes, part_files, write_kept, write_parts
+from .export import check_original, kept_files, npy_bytes, part_files, write_kept, write_parts
 from .guard import GuardError
 from .mesh import FORMATS
 from .parts import parse_parts, weights_dir
@@ -54,10 +54,7 @@ def target_files(
     "Which files a target stands for; `ParameterError` where it can hold no parts, or not the materials of `source`"
     path = Path(path)
     if not _kept(path, request): return part_files(path)
-    own = Path(source or "").suffix.lower()
-    kinds = dict.fromkeys([".glb", *[own]*(own in _ALONE)])
-    if source and path.suffix.lower() not in kinds:
-        raise ParameterError(path, f"cannot keep the materials of {Path(source).name}", f"Name it *{' or *'.join(kinds)}")
+    if source: check_original(source, path)
     return kept_files(path)
 
 def write_features(

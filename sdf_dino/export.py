@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WRITERS', 'part_meshes', 'ply_bytes', 'linear_colors', 'part_scene', 'glb_bytes', 'obj_text', 'view_parts',
-           'html_text', 'part_table', 'npy_bytes', 'png_bytes', 'part_files', 'write_parts', 'write_original',
-           'carry_labels', 'kept_files', 'write_kept']
+           'html_text', 'part_table', 'npy_bytes', 'png_bytes', 'part_files', 'write_parts', 'check_original',
+           'write_original', 'carry_labels', 'kept_files', 'write_kept']
 
 # %% ../nbs/39_export.ipynb #09175746
 import html, io, json, re
@@ -186,17 +186,25 @@ def write_parts(
 # %% ../nbs/39_export.ipynb #6f648178
 _ALONE = (".glb", ".ply", ".stl", ".off", ".3mf")
 
+def check_original(
+    source,        # The mesh file as it came, or its name
+    path,          # Target of `write_original`
+):
+    "`ParameterError` where the target's format cannot hold the materials of the source"
+    own = Path(source).suffix.lower()
+    kinds = dict.fromkeys([".glb", *[own]*(own in _ALONE)])
+    if Path(path).suffix.lower() not in kinds:
+        raise ParameterError(path, f"cannot keep the materials of {Path(source).name}", f"Name it *{' or *'.join(kinds)}")
+
 def write_original(
     source,        # The mesh file as it came
     path,          # Target
 )->Path:           # The file written
     "The scene with its own materials in the format that the target's suffix names"
     source, path = Path(source), Path(path)
+    check_original(source, path)
     kind = path.suffix.lower()
     if kind == source.suffix.lower() and kind in _ALONE: data = source.read_bytes()
-    elif kind != ".glb":
-        raise ParameterError(path, f"cannot keep the materials of {source.name}",
-                             "Name it *.glb" + f" or *{source.suffix}"*(source.suffix.lower() in _ALONE[1:]))
     else:
         scene = trimesh.load_scene(source, process=False)
         for piece in scene.geometry.values():     # a plain material without a picture would be dropped
