@@ -14,7 +14,7 @@ import numpy as np, torch
 from .activations import ActivationCache
 from .clusters import find_parts, on_surface, spectral_features
 from .decoder import Backbone, query
-from .head import ProjectionHead
+from .head import ProjectionHead, adapt_head
 from .probe import cluster, score
 from .relations import RelationConfig, affinity, field_normals, relate, spectral_parts
 
@@ -63,6 +63,7 @@ def grade(
     exams:list,              # `Exam`s
     seed:int=0,              # Seed of k-means
     controls:bool=True,      # Raw activations, coordinates and spectral clustering too
+    adapt:int=0,             # Label-free steps on each shape; needs relations; 0: none
 )->list:                     # Rows [{shape, features, ari, acc, parts}]
     "Score a head, and what it must beat; `own k` rows are told no number of parts, and neither is argmax"
     rows = []
@@ -71,6 +72,10 @@ def grade(
         with torch.no_grad(): features, logits = (x[0] for x in head(e.acts[None], related))
         found = {"kmeans": cluster(features, k, seed), "argmax": logits.argmax(-1).numpy()}
         found |= {"ward": find_parts(features, e.near, k), "own k": find_parts(features, e.near)}
+        if adapt:
+            own = adapt_head(head, e.acts, e.related, adapt, seed=seed)
+            with torch.no_grad(): tuned = own(e.acts[None], related)[0][0]
+            found |= {"adapted": find_parts(tuned, e.near, k), "adapted, own k": find_parts(tuned, e.near)}
         if controls: found |= {"raw": cluster(e.acts, k, seed), "xyz": cluster(e.points, k, seed)}
         if controls and related is not None:
             by_heart = spectral_features(e.related)

@@ -6,7 +6,7 @@
 __all__ = ['ViewConfig', 'random_rotation', 'Batch', 'Views', 'Dice']
 
 # %% ../nbs/34_views.ipynb #f47ea60f
-import copy
+import copy, math, tempfile
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -58,12 +58,19 @@ def _statistics(cache):
     std = np.sqrt((square - mean**2).clip(0))
     return mean.astype(np.float32), std.clip(.05 * std.max()).astype(np.float32)
 
-def _affinities(cache, relations):
+def _on_disk(folder, *shape):
+    "A float16 tensor in a file without a name, which goes with it"
+    with tempfile.NamedTemporaryFile(dir=folder) as f:
+        return torch.from_file(f.name, shared=True, size=math.prod(shape), dtype=torch.half).view(shape)
+
+def _affinities(cache, relations, stream):
     "Affinities of all shapes, (S, R, R) float16"
     out = None
     for i, name in enumerate(progress(cache.names, desc="affinities")):
         a = torch.from_numpy(affinity(*read_relations(cache, relations, name)))
-        if out is None: out = torch.empty(len(cache.names), *a.shape, dtype=torch.half)
+        if out is None:
+            shape = len(cache.names), *a.shape
+            out = _on_disk(relations, *shape) if stream else torch.empty(shape, dtype=torch.half)
         out[i] = a
     if out.shape[1] > cache.index["points"] // 2:
         raise MismatchError(relations, f"covers {out.shape[1]} points, the training half of the cache has "
@@ -78,7 +85,7 @@ class Views:
         backbone:Backbone,        # The backbone that made it; answers for shaken codes and rotated points
         config:ViewConfig,        # Which views
         relations=None,           # Folder of 33_relations; None draws the design's views
-        stream:bool=False,        # Leave the activations on disk
+        stream:bool=False,        # Leave activations and affinities on disk
     ):
         if cache.backbone != backbone.hash:
             raise MismatchError(cache.folder, f"was made by backbone {cache.backbone}",
@@ -89,7 +96,8 @@ class Views:
         self.spread = self.codes.std() if len(self.codes) > 1 else self.codes.abs().mean()
         self.mean, self.scale = (torch.from_numpy(a).to(self.device) for a in _statistics(cache))
         self.turned = [t.to(self.device) for t in read_turned(cache)] if config.turned else None
-        self.related = None if relations is None else _affinities(cache, relations).to(self.device)
+        self.related = None if relations is None else _affinities(cache, relations, stream)
+        if self.related is not None and not stream: self.related = self.related.to(self.device)
         related = {} if self.related is None else {"related": self.related.cpu().numpy()}
         turned = {str(i): t.cpu().numpy() for i, t in enumerate(self.turned or [])}
         self.digest = content_hash(related | turned, cache.index)
@@ -144,8 +152,11 @@ def plan(self:Views,
 def _look_up(self:Views, which, first, rows, at):
     "Points, activations and affinities of a step's shapes"
     points, acts = self.store.batch(which, first, rows)
-    which, at = which.to(self.device), at.to(self.device)
-    related = None if self.related is None else self.related[which][:, at][:, :, at].float()
+    related = None
+    if self.related is not None:
+        here = at.to(self.related.device)
+        related = self.related[which.to(here.device)][:, here][:, :, here].to(self.device).float()
+    at = at.to(self.device)
     return points[:, at], acts[:, at].float(), related
 
 @patch
