@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['take_turns', 'line', 'layer_sizes', 'step_operations', 'bare_products', 'textbook_decoder', 'Textbook', 'noise_set',
-           'textbook_turn', 'quality_after', 'bench_deepsdf', 'own_peak', 'scale_row', 'compound_mesh',
-           'seconds_of_coacd', 'bench_features', 'segment_turns', 'bench_segment', 'noise_cache', 'timed_steps',
-           'bench_dino', 'bench']
+           'textbook_turn', 'quality_after', 'bench_deepsdf', 'own_peak', 'scale_row', 'scale_turn', 'bench_scale',
+           'compound_mesh', 'seconds_of_coacd', 'bench_features', 'segment_turns', 'bench_segment', 'noise_cache',
+           'timed_steps', 'bench_dino', 'bench']
 
 # %% ../nbs/70_bench.ipynb #0c16aca0
 import math, re, resource, tempfile, time
@@ -228,6 +228,30 @@ def scale_row(
     return {"shapes": len(data.names), "load": loaded, "step": float(np.median(seconds)), "set_MB": held,
             "peak_MB": own_peak()}
 
+def scale_turn(
+    shapes:int,    # In the set, 16,384 points each
+    size:tuple,    # latent, hidden, layers
+    steps:int,     # To measure
+    device:str,    # Where
+)->dict:           # As `scale_row`
+    "Steps of 64 shapes x 256 points on a set of noise, for a process of its own"
+    make = lambda: noise_set(shapes, 16_384, device)
+    return scale_row(make, DecoderConfig(*size), TrainConfig(10_000, 64, 256), steps)
+
+def bench_scale(
+    sizes:tuple=(10, 100, 1000),   # Shapes in the set
+    size:tuple=(128, 256, 4),      # latent, hidden, layers
+    steps:int=20,                  # To measure
+    device="cpu",                  # Where
+):                                 # Yields rows as `line` gives them; the reference is the smallest set
+    "Seconds of a training step, and memory of the set, by the number of shapes"
+    first = None
+    for n in sizes:
+        with Guard(3600., 1e6) as apart: row = apart.call("sdf_dino.bench:scale_turn", n, size, steps, str(device))
+        first = first or row
+        for what, key, unit in (("step", "step", "s a step"), ("memory", "set_MB", "MB of the set")):
+            yield {"bench": f"scale/{what}/{n}", "ours": row[key], "reference": first[key], "ratio": first[key]/max(row[key], 1e-9), "unit": unit}
+
 # %% ../nbs/70_bench.ipynb #464ba5c3
 def compound_mesh(
     faces:int,          # About how many
@@ -357,13 +381,14 @@ def bench_dino(
 
 # %% ../nbs/70_bench.ipynb #284cc0aa
 def bench(
-    what:str,         # deepsdf, dino, sdf or segment
+    what:str,         # deepsdf, dino, scale, sdf or segment
     rounds:int=7,     # Turns; segment takes three at most
     device="cpu",     # Where, save for sdf
 ):                    # Yields dicts of bench, ours, reference, ratio, unit
     "The rows of a bench by its name"
     if what == "deepsdf": yield from bench_deepsdf(rounds=rounds, device=device)
     elif what == "dino": yield from bench_dino(device=device)
+    elif what == "scale": yield from bench_scale(steps=3 * rounds, device=device)
     elif what == "sdf": yield from bench_sdf()
     elif what == "segment": yield from bench_segment(rounds=min(rounds, 3), device=device)
-    else: raise ParameterError("bench", f"is {what!r}", "Use deepsdf, dino, sdf or segment")
+    else: raise ParameterError("bench", f"is {what!r}", "Use deepsdf, dino, scale, sdf or segment")

@@ -33,6 +33,7 @@ _all_ = ["DINOLoss", "HeadConfig", "ProjectionHead", "ViewConfig", "adapt_head",
 class DINOConfig(LoopConfig):
     "Settings of the self-distillation; defaults are the design's table where it has one"
     steps:int = 1000             # Optimiser steps
+    save_every:int = 200         # Steps between resumable states: minutes on two cores
     lr:float = 1e-4              # Peak learning rate
     weight_decay:float = .04     # Decay of weight matrices at the start; biases and norms have none
     weight_decay_end:float = .4  # The same at the end

@@ -43,6 +43,16 @@ def test_a_failed_run_keeps_its_notebook_and_says_where(tmp_path):
     assert not list(tmp_path.glob("runs/*/*/metrics.json"))
 
 
+def test_the_same_notebook_trains_in_two_processes(tmp_path):
+    losses = {}
+    for n in (1, 2):
+        run("sdf_dino", "run", "20_deepsdf", "toy", "-p", "steps=40", "-p", "hidden=16", "-p", "precision=float32", "-p", f"processes={n}", data=tmp_path / str(n))
+        (backbone,) = (tmp_path / str(n)).glob("runs/20_deepsdf/toy-*/backbone-0")
+        assert read_json(backbone / "config.json")["info"]["processes"] == n
+        losses[n] = load_tensors(backbone / "state.safetensors")[0]["history.loss"]
+    assert len(losses[1]) == 40 and abs(losses[2] - losses[1]).max() < 1e-4 * losses[1].max()
+
+
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the kernel to kill through /proc")
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     "SIGKILL to the launcher and its kernel in the middle; the next launch ends where an undisturbed one does"
