@@ -179,7 +179,7 @@ def solids(
 # %% ../nbs/90_cli.ipynb #8e0dcda5
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(help="deepsdf, dino, segment or sdf")],
+    what: Annotated[str, typer.Argument(help="deepsdf, dino, scale, sdf or segment")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,
     rounds: Annotated[int, typer.Option(help="Turns that ours and the reference take; ratios are medians")] = 7,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "cpu",

@@ -40,11 +40,13 @@ def divergence(
 def collapse_verdict(
     m:dict,    # As `monitor` gives it
     k:int,     # Number of prototypes
-)->str:        # healthy, or what collapsed and what to try
+)->str:        # healthy, or what went wrong and what to try
     "Judge a head by its teacher's answers"
     if m["used"] < 1.5: return "collapsed to one prototype: raise the teacher temperature or use more shapes a batch"
     if m["entropy"] > .95 * math.log(k): return "collapsed to uniform: lower the teacher temperature"
     if m["used_per_shape"] < 1.2:
         return "collapsed to one prototype a shape: use more prototypes or relations between points"
     if m["spread"] < .1: return "features collapsed to a point: lower the learning rate"
+    if m["used_per_shape"] > max(8, .3 * m["used"]):
+        return f"shattered: {m['used_per_shape']:.0f} prototypes answer on a shape: relate points, let related ones agree, or use fewer prototypes"
     return "healthy"

@@ -161,7 +161,8 @@ def news(self:DINOTrainer):
     now, every, store = time.perf_counter(), self.config.report_every, self.views.store
     share, self.clock, store.waited = store.waited / (now - self.clock), now, 0.
     said = self.report(self.teacher) if self.report and every and self.step % every == 0 else {}
-    return {"lr": self.optim.param_groups[0]["lr"], "waiting": share, **said}
+    last = {k: v[-1] for k, v in self.history.items()}
+    return {"lr": self.optim.param_groups[0]["lr"], "waiting": share, "verdict": collapse_verdict(last, self.student.config.prototypes), **said}
 
 # %% ../nbs/40_dino.ipynb #06e26f38
 def train_head(

@@ -14,7 +14,7 @@ import numpy as np, torch
 from .activations import ActivationCache
 from .clusters import find_parts, on_surface, spectral_features
 from .decoder import Backbone, query
-from .head import ProjectionHead, adapt_head
+from .head import ProjectionHead, adapt_head, fresh_head
 from .probe import cluster, score
 from .relations import RelationConfig, affinity, field_normals, relate, spectral_parts
 
@@ -72,10 +72,10 @@ def grade(
         with torch.no_grad(): features, logits = (x[0] for x in head(e.acts[None], related))
         found = {"kmeans": cluster(features, k, seed), "argmax": logits.argmax(-1).numpy()}
         found |= {"ward": find_parts(features, e.near, k), "own k": find_parts(features, e.near)}
-        if adapt:
-            own = adapt_head(head, e.acts, e.related, adapt, seed=seed)
+        for name, start in {"adapted": head, "adapted from nothing": fresh_head(head, seed)}.items() if adapt else ():
+            own = adapt_head(start, e.acts, e.related, adapt, seed=seed)
             with torch.no_grad(): tuned = own(e.acts[None], related)[0][0]
-            found |= {"adapted": find_parts(tuned, e.near, k), "adapted, own k": find_parts(tuned, e.near)}
+            found |= {name: cluster(tuned, k, seed), f"{name}, own k": find_parts(tuned, e.near)}
         if controls: found |= {"raw": cluster(e.acts, k, seed), "xyz": cluster(e.points, k, seed)}
         if controls and related is not None:
             by_heart = spectral_features(e.related)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HeadConfig', 'Attention', 'ProjectionHead', 'sinkhorn_knopp', 'agreed', 'DINOLoss', 'diversity_loss', 'normalised',
-           'affinity_loss', 'save_head', 'load_head', 'solve_output', 'adapt_head']
+           'affinity_loss', 'save_head', 'load_head', 'solve_output', 'adapt_head', 'fresh_head']
 
 # %% ../nbs/35_head.ipynb #4f8e54ab
 import copy, math
@@ -250,3 +250,14 @@ def adapt_head(
         optim.step()
     if not len(head.attention): solve_output(head, acts, related)
     return head.eval().requires_grad_(False)
+
+# %% ../nbs/35_head.ipynb #1c5907ca
+def fresh_head(
+    head:ProjectionHead,   # Whose shape and statistics to take
+    seed:int=0,            # Seed of the weights
+)->ProjectionHead:
+    "The same head before any training"
+    torch.manual_seed(seed)
+    new = ProjectionHead(head.config)
+    new.mean.copy_(head.mean), new.std.copy_(head.std)
+    return new

@@ -80,7 +80,7 @@ def sizes(
     return {"30_objaverse": (s * samples, samples),
             "20_deepsdf": (4 * weights, 4 * weights + held * s * 16 * c["n_points"]),
             "31_activations": (s * p * entry, p * entry), "33_relations": (s * (r * r // 8 + 28 * r), 16 * r * r),
-            "40_dino": (0, 12 * batch + held * s * (p // 2) * 2 * chain.width + s * r * r * 2)}
+            "40_dino": ((1 - held) * s * r * r * 2, 12 * batch + held * s * ((p // 2) * 2 * chain.width + r * r * 2))}
 
 # %% ../nbs/71_plan.ipynb #f3e8a3a4
 def seconds(

@@ -6,7 +6,7 @@
 __all__ = ['ViewConfig', 'random_rotation', 'Batch', 'Views', 'Dice']
 
 # %% ../nbs/34_views.ipynb #f47ea60f
-import copy, math, tempfile
+import copy, math, tempfile, time
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -154,8 +154,10 @@ def _look_up(self:Views, which, first, rows, at):
     points, acts = self.store.batch(which, first, rows)
     related = None
     if self.related is not None:
+        begun = time.perf_counter()
         here = at.to(self.related.device)
         related = self.related[which.to(here.device)][:, here][:, :, here].to(self.device).float()
+        self.store.waited += time.perf_counter() - begun
     at = at.to(self.device)
     return points[:, at], acts[:, at].float(), related
 
