@@ -234,9 +234,9 @@ def scale_turn(
     steps:int,     # To measure
     device:str,    # Where
 )->dict:           # As `scale_row`
-    "Steps of 64 shapes x 256 points on a set of noise, for a process of its own"
-    make = lambda: noise_set(shapes, 16_384, device)
-    return scale_row(make, DecoderConfig(*size), TrainConfig(10_000, 64, 256), steps)
+    "Steps of 16,384 points, of 64 shapes where there are so many, on a set of noise; for a process of its own"
+    make, batch = lambda: noise_set(shapes, 16_384, device), min(64, shapes)
+    return scale_row(make, DecoderConfig(*size), TrainConfig(10_000, batch, 16_384 // batch), steps)
 
 def bench_scale(
     sizes:tuple=(10, 100, 1000),   # Shapes in the set
