@@ -21,10 +21,11 @@ from .trials import latest_lines
 
 # %% ../nbs/57_board.ipynb #0fe4d5d8
 def read_lines(
-    folders:list,   # Run directories of 53_scoreboard or 54_coseg, or folders of `sdf_dino evaluate`
+    folders:list,   # Run directories of 53_scoreboard or 54_coseg, folders of `sdf_dino evaluate`, or files of lines
 )->list:            # Lines
     "The lines of many evaluations"
-    return latest_lines([r for folder in folders for r in read_json(resolve(folder)/"metrics.json")["lines"]])
+    paths = [p/"metrics.json" if p.is_dir() else p for p in map(resolve, folders)]
+    return latest_lines([r for path in paths for r in read_json(path)["lines"]])
 
 def read_rows(
     folders:list,   # As in `read_lines`
