@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from .core import ParameterError, atomic
 from .decoder import DecoderConfig, DeepSDF
-from .edit import PartField, SharpConfig, _away, part_solid, sharp_parts
+from .edit import PartField, SharpConfig, _away, part_solid, seam_distance, sharp_parts
 from .export import part_files, write_parts
 from .fit import FitConfig, kept_fit, tune_decoder
 from .mesh import Normalisation, normalise
@@ -32,9 +32,10 @@ def moved_seams(
     mesh:trimesh.Trimesh,   # Their mesh in the cube
     labels,                 # The labels that they were made from, (F,)
 )->np.ndarray:              # (F,)
-    "Each face for the part whose field is deepest there; the old labels where a part would be lost"
-    new = np.unique(labels)[tidy_labels(mesh, shape.label(mesh.triangles_center))]
-    return new if len(np.unique(new)) == shape.n_parts else np.asarray(labels)
+    "Faces that were not believed, each for the part whose field is deepest there; the old labels if a part would be lost"
+    labels, open_ = np.asarray(labels), seam_distance(mesh, labels) < SEEK["seam"]
+    new = tidy_labels(mesh, np.where(open_, np.unique(labels)[shape.label(mesh.triangles_center)], labels))
+    return new if len(np.unique(new)) == shape.n_parts else labels
 
 # %% ../nbs/62_assembly.ipynb #6b628b1f
 @dataclass
@@ -81,7 +82,7 @@ def assemble(
     fit = kept_fit(fits, backbone, sample(MeshField(inside), budget.sampler, config.fit.seed), budget.fit)
     stages.lap("whole")
     labels, seek = np.asarray(found.labels), replace(config, **SEEK, fit=replace(config.fit, tune=config.fit.tune//2))
-    for _ in range(rounds - 1): labels = moved_seams(sharp_parts(fit, inside, labels, seek), inside, labels)
+    for _ in range((rounds - 1)*(labels.min() < labels.max())): labels = moved_seams(sharp_parts(fit, inside, labels, seek), inside, labels)
     stages.lap("seams")
     shape = sharp_parts(fit, inside, labels, config)
     stages.lap("sharpen")

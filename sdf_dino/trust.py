@@ -25,15 +25,17 @@ def trust_row(
     resolution:int=72,    # Cells along each axis of its mesh
     seed:int=0,           # As in `segment`
     device:str="auto",    # Likewise
-)->dict:                  # shape, true, auto (numbers of parts), ari and confidence of both, surface_error, seconds
+)->dict:                  # shape, true, auto (numbers of parts), ari and confidence of both, anywhere, surface_error, seconds
     "Parts of one labelled shape, and what confidence said of them"
     mesh = zero_set(shape.sdf, resolution)
     with tempfile.TemporaryDirectory() as fits:
         found, given = (segment(mesh, k, weights, preset, device=device, seed=seed, fits=fits) for k in ("auto", shape.n_parts))
     ari = lambda s: score(shape.label(mesh.triangles_center), s.labels)["ari"]
+    points = np.random.default_rng(seed).uniform(-.5, .5, (20_000, 3))
     return {"shape": shape.name, "true": shape.n_parts, "auto": found.n_parts,
             "ari_auto": ari(found), "confidence_auto": found.info["confidence"],
             "ari": ari(given), "confidence": given.info["confidence"],
+            "anywhere": score(shape.label(points), given.label(points))["acc"],     # share of points with the right part
             "surface_error": found.info["fit"]["surface_error"], "seconds": sum(found.info["stages"].values())}
 
 # %% ../nbs/46_trust.ipynb #c86b0e83
@@ -42,7 +44,7 @@ def trust_table(
 )->dict:         # Means, rank correlations of confidence and ARI with their p, and how often the number was right
     "What the rows say together"
     mean = lambda key: float(np.mean([r[key] for r in rows]))
-    out = {k: mean(k) for k in ("ari", "ari_auto", "surface_error", "seconds")}
+    out = {k: mean(k) for k in ("ari", "ari_auto", "anywhere", "surface_error", "seconds")}
     for end in ("", "_auto"):
         pairs = [(r["confidence" + end], r["ari" + end]) for r in rows if r["confidence" + end] is not None]
         rho, p = spearmanr(*zip(*pairs)) if len(pairs) > 2 else (float("nan"),)*2
