@@ -17,7 +17,7 @@ from .core import ParameterError, atomic
 from .decoder import DecoderConfig, DeepSDF
 from .edit import PartField, SharpConfig, _away, part_solid, seam_distance, sharp_parts
 from .export import part_files, write_parts
-from .fit import FitConfig, kept_fit, tune_decoder
+from .fit import fit_shape, tune_decoder
 from .mesh import Normalisation, normalise
 from .sdf import MeshField, Sampler, mesh_path, sample
 from .segment import Stages, load_weights, pick_preset, segment, tidy_labels
@@ -32,9 +32,9 @@ def moved_seams(
     mesh:trimesh.Trimesh,   # Their mesh in the cube
     labels,                 # The labels that they were made from, (F,)
 )->np.ndarray:              # (F,)
-    "Faces that were not believed, each for the part whose field is deepest there; the old labels if a part would be lost"
-    labels, open_ = np.asarray(labels), seam_distance(mesh, labels) < SEEK["seam"]
-    new = tidy_labels(mesh, np.where(open_, np.unique(labels)[shape.label(mesh.triangles_center)], labels))
+    "Faces near another part, each for the part whose field is deepest there; the old labels if a part would be lost"
+    labels, near = np.asarray(labels), seam_distance(mesh, labels) < SEEK["seam"]
+    new = tidy_labels(mesh, np.where(near, np.unique(labels)[shape.label(mesh.triangles_center)], labels))
     return new if len(np.unique(new)) == shape.n_parts else labels
 
 # %% ../nbs/62_assembly.ipynb #6b628b1f
@@ -67,30 +67,31 @@ class Assembly:
 
 def assemble(
     found,                          # `Segmentation` of a mesh, or anything with its `mesh` and `labels`
-    weights="probe9",               # The backbone that parts begin with, as in `segment`; a small one will do for parts
+    weights="probe9",               # Name or folder of the weights that parts begin with, or (Backbone, …); small ones will do
     preset="fast",                  # Budget of the whole shape's fit: as in `segment`
     config:SharpConfig=SharpConfig(),   # Budget of the parts
     resolution:int=128,             # Cells along the cube of the closed meshes
     device:str="auto",              # As in `segment`
-    fits=None,                      # Likewise
-    rounds:int=2,                   # Sharpenings; before each but the last, seams move
+    move:bool=True,                 # Sharpen twice, and move the seams in between
 )->Assembly:
     "Sharp fits and closed meshes of the parts of a labelled mesh"
     stages, budget = Stages(), pick_preset(preset)
     backbone = weights[0] if isinstance(weights, tuple) else load_weights(weights, device)[0]
     inside, norm = normalise(found.mesh)
-    fit = kept_fit(fits, backbone, sample(MeshField(inside), budget.sampler, config.fit.seed), budget.fit)
+    fit = fit_shape(backbone, sample(MeshField(inside), budget.sampler, config.fit.seed), budget.fit)
     stages.lap("whole")
     labels, seek = np.asarray(found.labels), replace(config, **SEEK, fit=replace(config.fit, tune=config.fit.tune//2))
-    for _ in range((rounds - 1)*(labels.min() < labels.max())): labels = moved_seams(sharp_parts(fit, inside, labels, seek), inside, labels)
-    stages.lap("seams")
+    if move and labels.min() < labels.max():
+        labels = moved_seams(sharp_parts(fit, inside, labels, seek), inside, labels)
+        stages.lap("seams")
     shape = sharp_parts(fit, inside, labels, config)
     stages.lap("sharpen")
     meshes = [part_solid(shape, i, resolution) for i in range(shape.n_parts)]
     for mesh in meshes: mesh.vertices = norm.undo(mesh.vertices)
     stages.lap("close")
     began = PartField(fit.decoder, fit.latent, [[-.5]*3, [.5]*3], 0.)
-    info = {"stages": dict(stages), "resolution": resolution, "sharp": asdict(config), "fit": fit.quality}
+    info = {"stages": dict(stages), "resolution": resolution, "sharp": asdict(config), "fit": fit.quality,
+            "moved": float((labels != found.labels).mean())}
     return Assembly(shape, began, norm, labels, meshes, info)
 
 # %% ../nbs/62_assembly.ipynb #875480cb
@@ -107,12 +108,12 @@ def solids_command(
     parts="auto",           # As in `segment`
     weights="auto",         # As in `segment`, for finding parts
     preset="fast",          # As in `segment`
-    steps:int=400,          # Optimiser steps of each part
+    steps:int=400,          # Optimiser steps of each part, and half as many while seams are sought
     resolution:int=128,     # Cells along the cube of the solids
     device:str="auto",      # As in `segment`
     seed:int=0,             # Seed of samples and clusters
     force:bool=False,       # Overwrite the target
-)->dict:                    # out, parts, closed, confidence, told_apart, stages: {name: seconds}, weights
+)->dict:                    # out, parts, closed, asked, confidence, told_apart, stages: {name: seconds}, weights
     "From a mesh file to closed parts on disk"
     for target in part_files(out) if Path(out).suffix else [Path(out)]:
         if target.exists() and not force:
@@ -123,7 +124,7 @@ def solids_command(
     made.export(out)
     stages = {"segment": sum(found.info["stages"].values()), **made.info["stages"]}
     return {"out": str(out), "parts": len(made.meshes), "closed": all(m.is_watertight for m in made.meshes),
-            **{k: found.info[k] for k in ("confidence", "told_apart")}, "stages": stages, "weights": weights_of(made.shape.parts)}
+            **{k: found.info[k] for k in ("asked", "confidence", "told_apart")}, "stages": stages, "weights": weights_of(made.shape.parts)}
 
 # %% ../nbs/62_assembly.ipynb #7533dee8
 def seam_gaps(
@@ -194,6 +195,6 @@ def one_field(
     torch.manual_seed(seed)
     data = sample(MeshField(mesh), Sampler(config.samples*len(parts), 1), seed)
     points, sdf = (torch.from_numpy(a) for a in (data.points, data.sdf))
-    budget = replace(config.fit, tune=config.fit.tune*len(parts), tune_lr=2e-3)
+    budget = replace(config.fit, tune=config.fit.tune*len(parts))
     decoder, latent, _ = tune_decoder(make(hidden), torch.zeros(like.latent), points, sdf, budget)
     return PartField(decoder, latent, [[-.5]*3, [.5]*3], 0.)

@@ -8,7 +8,7 @@ __all__ = ['PartField', 'seam_distance', 'SharpConfig', 'part_points', 'part_evi
            'far_change']
 
 # %% ../nbs/42_edit.ipynb #2d7fa18b
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import igl, numpy as np, torch, trimesh
 

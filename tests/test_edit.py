@@ -1,4 +1,6 @@
 "Parts that one can use: sharp, closed, moved alone, and written by one command"
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import trimesh
@@ -6,7 +8,7 @@ from conftest import run
 
 from sdf_dino.assembly import assemble, coarse_mesh, crease_points, edge_error, one_field
 from sdf_dino.edit import SharpConfig, far_change, placed_part, sharp_parts, whole_solid
-from sdf_dino.fit import Fit, FitConfig
+from sdf_dino.fit import Fit
 from sdf_dino.mesh import normalise
 from sdf_dino.segment import Segmentation, load_weights, segment_latent
 from sdf_dino.shapes import COMPOUND_SEEDS, random_compound
@@ -17,7 +19,7 @@ def test_moving_a_part_leaves_the_rest():
     model = load_weights("probe9")
     found = segment_latent("snowman", 2, model, resolution=48)
     start = Fit(model[0].decoder, model[0].latents["snowman"], "snowman", 0, 0.0, False, {}, {})
-    shape = sharp_parts(start, found.mesh, found.labels, SharpConfig(FitConfig(tune=100, points=1024)))
+    shape = sharp_parts(start, found.mesh, found.labels, SharpConfig(replace(SharpConfig().fit, tune=100, points=1024)))
     for part in (0, 1):
         for step in (0.02, 0.05, 0.1):
             change = far_change(shape, placed_part(shape, part, shift=(step, 0, 0)), part)
@@ -33,8 +35,8 @@ def rough():
 
 def test_edges_come_nearer_than_the_mesh_and_one_network(rough):
     shape, mesh = rough
-    config = SharpConfig(FitConfig(tune=300))
-    made = assemble(Segmentation(mesh, shape.label(mesh.triangles_center), None, None, {}), "probe9", "fast", config)
+    config = SharpConfig(replace(SharpConfig().fit, tune=300))
+    made = assemble(Segmentation(mesh, shape.label(mesh.triangles_center), None, None, {}), config=config, move=False)
     inside, norm = normalise(mesh)
     alone = zero_set(one_field(inside, made.shape.parts, config).sdf, 128)
     back = lambda m: trimesh.Trimesh(norm.undo(m.vertices), m.faces, process=False)
