@@ -116,7 +116,7 @@ def fewer_parts(
     "That there are not as many parts as were asked for"
     asked = row.get("asked", "")
     if not asked.isdigit() or row["parts"] >= int(asked): return []
-    return [f"  {row['parts']} of the {asked} parts asked for: the others are too small for clean borders; try --smooth 0"]
+    return [f"  {row['parts']} of the {asked} parts asked for: the others are too small to stand, or no face is theirs; a finer mesh may keep them"]
 
 def in_words(
     row:dict,   # Of `report`
@@ -181,7 +181,7 @@ class Batch:
         return 0 if done == len(self.rows) else 3 if done else 4
 
     def summary(self)->str:  # A few lines
-        "What was done, what not, why and what helps, and which are unsure"
+        "What was done, what not, why and what helps, and which are unsure or have fewer parts than asked for"
         lost = [r for r in self.rows if r["status"] != "done"]
         told = {"low confidence": low_confidence, "fewer parts than asked for": fewer_parts}
         named = {what: [r["name"] for r in self.rows if says(r)] for what, says in told.items()}

@@ -157,8 +157,8 @@ def solids(
                                       "without an ending a folder, one PLY a part")],
     parts: Annotated[str, typer.Option(help="A number, auto or prototypes")] = "auto",
     weights: Annotated[str, typer.Option(help="As in `segment`")] = "auto",
-    preset: Annotated[str, typer.Option(help="Budget of the segmentation: fast or best")] = "fast",
-    steps: Annotated[int, typer.Option(help="Optimiser steps of each part")] = 400,
+    preset: Annotated[str, typer.Option(help="Budget of the segmentation, and of the fit that parts begin with: fast or best")] = "fast",
+    steps: Annotated[int, typer.Option(help="Optimiser steps of each part; half as many find its seams before")] = 400,
     resolution: Annotated[int, typer.Option(help="Cells along the longest side of the solids")] = 128,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of samples and clusters")] = 0,
@@ -169,11 +169,11 @@ def solids(
 
     Exit codes: 0 all are closed, 1 an error, 2 a wrong option, 3 written, but not all are closed."""
     from sdf_dino.assembly import solids_command
-    from sdf_dino.batch import check_files, low_confidence
+    from sdf_dino.batch import check_files, fewer_parts, low_confidence
     check_files([out if out.suffix else out/"part_0.ply"])
     row = solids_command(mesh, out, parts, weights, preset, steps, resolution, device, seed, force)
     words = f"{row['out']}: {row['parts']} parts, all closed: {row['closed']}; " + ", ".join(f"{k} {v:.1f} s" for k, v in row["stages"].items())
-    typer.echo(json.dumps(row) if as_json else "\n".join([words, *low_confidence(row)]))
+    typer.echo(json.dumps(row) if as_json else "\n".join([words, *fewer_parts(row), *low_confidence(row)]))
     if not row["closed"]: raise typer.Exit(3)
 
 # %% ../nbs/90_cli.ipynb #8e0dcda5

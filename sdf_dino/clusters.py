@@ -139,14 +139,14 @@ def find_parts(
     k="auto",             # Number of parts, or auto
     regions:int=40,       # How many are found first, and the most that auto may leave
     most:float=.002,      # With auto: dearest join, per point
-    directions:int=None,  # Leading directions that count; None: 16 with auto, else four fewer than three a part
+    directions:int=None,  # Leading directions that count; None: 16 with auto, else four fewer than three a part, at least two
     power:float=2.,       # Of its eigenvalue, by which each is weighed
 )->np.ndarray:            # Labels, (N,)
     "Ward's linkage in the leading directions, across the surface and with an eye on its creases"
     many, (values, vectors) = len(features), principal(features)
     k, n, most = (1, 16, most) if k == "auto" else (k, max(2, 3*k - 4), np.inf)
     if not 1 <= k <= many: raise ParameterError("parts", f"is {k}", f"Use 1 to {many}")
-    n = directions or n
+    n = n if directions is None else directions
     weights = (values[:n] / max(values[0], 1e-300)).clip(0)**power
     rows = unit_rows(np.asarray(features, np.float64) @ vectors[:, :n] * weights)
     with warnings.catch_warnings():

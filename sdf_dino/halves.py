@@ -32,7 +32,7 @@ FEATURES = {"": {}, "adapt 50": {"adapt": 50}, "adapt 200": {"adapt": 200}, "sig
 class Setting:
     "What `segment` does after the fit; the defaults are what it does"
     features:str = ""         # A name of `FEATURES`
-    directions:object = None  # As in `find_parts`; `parts`: as many as parts
+    directions:object = None  # As in `find_parts`; `parts`: as many as parts, where their number is told
     power:float = 2.          # As in `find_parts`
     least:float = .05         # As in `on_surface`
     most:float = .002         # As in `find_parts`
@@ -51,7 +51,7 @@ def kept_features(
     folder,                # Where they are kept
     budget:Preset,         # As in `segment`
     weights:str="",        # Name of weights; empty: those of the other half
-)->dict:                   # surface, normals: (N,3); each name of `FEATURES`: (N,64)
+)->dict:                   # surface, normals: (N,3); "features" + each name of `FEATURES`: (N,64)
     "Surface samples of a mesh and their features, as `segment` gets them with seed 0"
     path = Path(folder)/f"{model.id}.safetensors"
     if not path.exists():
