@@ -156,7 +156,7 @@ def solids(
     out: Annotated[Path, typer.Option("-o", "--out", help="*.glb, *.obj or another format of `segment` with one node a part; "
                                       "without an ending a folder, one PLY a part")],
     parts: Annotated[str, typer.Option(help="A number, auto or prototypes")] = "auto",
-    weights: Annotated[str, typer.Option(help="As in `segment`")] = "auto",
+    weights: Annotated[str, typer.Option(help="As in `segment`, to find parts; each then begins with the network of probe9")] = "auto",
     preset: Annotated[str, typer.Option(help="Budget of the segmentation, and of the fit that parts begin with: fast or best")] = "fast",
     steps: Annotated[int, typer.Option(help="Optimiser steps of each part; half as many find its seams before")] = 400,
     resolution: Annotated[int, typer.Option(help="Cells along the longest side of the solids")] = 128,
