@@ -65,6 +65,7 @@ class Assembly:
         for old in {*Path(path).glob("part_*.ply")} - {*files}: old.unlink()     # of a call that found more parts
         return files
 
+# %% ../nbs/62_assembly.ipynb #a55e3b1e
 def assemble(
     found,                          # `Segmentation` of a mesh, or anything with its `mesh` and `labels`
     weights="probe9",               # Name or folder of the weights that parts begin with, or (Backbone, …); small ones will do
