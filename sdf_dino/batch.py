@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from .core import InputError, ParameterError, SdfDinoError, atomic, pick_device, progress
 from .export import check_original, kept_files, npy_bytes, part_files, write_kept, write_parts
-from .guard import GuardError
-from .mesh import FORMATS
+from .guard import Guard, GuardError
+from .mesh import FORMATS, load_guarded
 from .parts import parse_parts, weights_dir
 from .prepare import _refusal, _stamp
 from .repair import Rejection
@@ -140,10 +140,13 @@ def segment_file(
     path,           # A mesh file
     targets:list,   # Files to write
     request,        # A `Request`, or its fields as a dictionary
+    guarded:bool=False,  # Read the file in a child process, which may die of it
 )->tuple:           # (`Segmentation`, its `report`)
     "One mesh file into files of its parts"
     r = request if isinstance(request, Request) else Request(**request)
     for t in targets: target_files(t, r, path)      # what cannot be written is refused before anything is computed
+    if guarded:
+        with Guard(600., 8192.) as guard: path = load_guarded(path, guard)
     found = segment(path, r.parts, r.weights, r.preset, r.smooth, device=r.device, seed=r.seed)
     return found, report(found, [f for t in targets for f in write_target(found, t, r)])
 
@@ -266,7 +269,7 @@ def _check_one(out, request, latent, features, formats):
 
 def _one_file(mesh, latent, out, request):
     "The parts of one mesh, or of a shape of a backbone, and the report"
-    if not latent: return segment_file(mesh_path(str(mesh)), out, request)
+    if not latent: return segment_file(mesh_path(str(mesh)), out, request, guarded=True)
     weights, colon, shape = latent.rpartition(":")
     if not colon or request.keep_materials:
         raise ParameterError("latent", f"is {latent!r}" + " with --keep-materials"*request.keep_materials,

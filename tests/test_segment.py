@@ -7,6 +7,7 @@ import pytest
 import trimesh
 from conftest import run
 
+from sdf_dino.batch import segment_batch
 from sdf_dino.mesh import load_mesh
 from sdf_dino.plot import part_colors
 from sdf_dino.psb import models
@@ -108,6 +109,31 @@ def test_one_bad_mesh_is_one_line_and_exit_code_1(tmp_path, name, reason):
     (tmp_path / "page.glb").write_text("<!doctype html>")
     done = run("sdf_dino", "segment", tmp_path / name, "-o", tmp_path / "out.glb", check=False)
     assert done.returncode == 1 and REASONS[reason][0] in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_what_kills_a_reader_is_one_line_too(tmp_path, monkeypatch):
+    trimesh.creation.box().export(tmp_path / "in.glb")
+    (tmp_path / "sitecustomize.py").write_text("import os, trimesh; trimesh.load_scene = lambda *a, **k: os.abort()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = run("sdf_dino", "segment", tmp_path / "in.glb", "-o", tmp_path / "out.glb", check=False)
+    assert done.returncode == 1 and REASONS["crash"][0] in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_what_costs_too_much_is_named(tmp_path):
+    meshes = tmp_path / "in"
+    meshes.mkdir()
+    with open(meshes / "too-large.obj", "wb") as f: f.truncate(2_000_000_001)
+    with zipfile.ZipFile(meshes / "memory.3mf", "w", zipfile.ZIP_DEFLATED) as z:
+        with z.open("3D/3dmodel.model", "w") as f:
+            f.write(b'<?xml version="1.0"?><model><resources><object id="1"><mesh><vertices>')
+            for _ in range(400): f.write(b'<vertex x="0" y="0" z="0"/>' * 40_000)
+            f.write(b"</vertices></mesh></object></resources></model>")
+    rows = segment_batch(meshes, tmp_path / "out", memory=400).rows
+    for f in meshes.iterdir(): f.unlink()
+    trimesh.creation.box().export(meshes / "time.ply")
+    rows += segment_batch(meshes, tmp_path / "slow", seconds=.5).rows
+    assert {r["source"].split(".")[0]: r["reason"] for r in rows} == {n: n for n in ("too-large", "memory", "time")}
+    assert all(r["fix"] for r in rows), "and what helps"
 
 
 @pytest.mark.parametrize("words, why", [
