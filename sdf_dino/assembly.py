@@ -18,7 +18,8 @@ from .decoder import DecoderConfig, DeepSDF
 from .edit import PartField, SharpConfig, _away, part_solid, seam_distance, sharp_parts
 from .export import part_files, write_parts
 from .fit import fit_shape, tune_decoder
-from .mesh import Normalisation, normalise
+from .guard import Guard
+from .mesh import Normalisation, load_guarded, normalise
 from .sdf import MeshField, Sampler, mesh_path, sample
 from .segment import Stages, load_weights, pick_preset, segment, tidy_labels
 from .shapes import Shape
@@ -62,7 +63,8 @@ class Assembly:
         files = [Path(path)/f"part_{i}.ply" for i in range(len(self.meshes))]
         for file, mesh in zip(files, self.meshes):
             with atomic(file) as tmp: tmp.write_bytes(mesh.export(file_type="ply"))
-        for old in {*Path(path).glob("part_*.ply")} - {*files}: old.unlink()     # of a call that found more parts
+        for old in {*Path(path).glob("part_*.ply")} - {*files}:      # of a call that found more parts
+            if old.stem[5:].isdecimal(): old.unlink()
         return files
 
 # %% ../nbs/62_assembly.ipynb #a55e3b1e
@@ -114,18 +116,22 @@ def solids_command(
     device:str="auto",      # As in `segment`
     seed:int=0,             # Seed of samples and clusters
     force:bool=False,       # Overwrite the target
-)->dict:                    # out, parts, closed, asked, confidence, told_apart, stages: {name: seconds}, weights
+)->dict:                    # out, parts, closed, asked, confidence, told_apart, weights, stages: {name: seconds}, size: weights of all parts
     "From a mesh file to closed parts on disk"
     for target in part_files(out) if Path(out).suffix else [Path(out)]:
         if target.exists() and not force:
             raise ParameterError(target, "exists already", "Choose another name, or pass --force")
+    for name, value, least in (("steps", steps, 1), ("resolution", resolution, 8), ("seed", seed, 0)):
+        if value < least: raise ParameterError(name, f"is {value}", f"Give {least} or more")
     config = SharpConfig(replace(SharpConfig().fit, tune=steps, seed=seed))
-    found = segment(mesh_path(str(mesh)), parts, weights, preset, device=device, seed=seed)
+    with Guard(600., 8192.) as guard: loaded = load_guarded(mesh_path(str(mesh)), guard)
+    found = segment(loaded, parts, weights, preset, device=device, seed=seed)
     made = assemble(found, preset=preset, config=config, resolution=resolution, device=device)
     made.export(out)
     stages = {"segment": sum(found.info["stages"].values()), **made.info["stages"]}
     return {"out": str(out), "parts": len(made.meshes), "closed": all(m.is_watertight for m in made.meshes),
-            **{k: found.info[k] for k in ("asked", "confidence", "told_apart")}, "stages": stages, "weights": weights_of(made.shape.parts)}
+            **{k: found.info[k] for k in ("asked", "confidence", "told_apart", "weights")}, "stages": stages,
+            "size": weights_of(made.shape.parts)}
 
 # %% ../nbs/62_assembly.ipynb #7533dee8
 def seam_gaps(

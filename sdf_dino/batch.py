@@ -14,11 +14,11 @@ from tempfile import TemporaryFile
 
 from tqdm import tqdm
 
-from .core import InputError, ParameterError, SdfDinoError, atomic, pick_device, progress
+from .core import InputError, ParameterError, SdfDinoError, atomic, file_hash, pick_device, progress
 from .export import check_original, kept_files, npy_bytes, part_files, write_kept, write_parts
 from .guard import Guard, GuardError
 from .mesh import FORMATS, load_guarded
-from .parts import parse_parts, weights_dir
+from .parts import parse_parts, weights_dir, weights_names
 from .prepare import _refusal, _stamp
 from .repair import Rejection
 from .sdf import mesh_path
@@ -39,9 +39,10 @@ class Request:
     keep_materials:bool = False   # The scene as it came, with labels beside it, instead of coloured parts
 
     def __post_init__(self):
-        parse_parts(self.parts), pick_preset(self.preset)
+        parse_parts(self.parts), pick_preset(self.preset), pick_device(self.device)
         if self.weights != "auto": weights_dir(self.weights)
-        if not 0 <= self.smooth < float("inf"): raise ParameterError("smooth", f"is {self.smooth}", "Give 0 or more")
+        for name in ("smooth", "seed"):
+            if not 0 <= getattr(self, name) < float("inf"): raise ParameterError(name, f"is {getattr(self, name)}", "Give 0 or more")
 
 # %% ../nbs/47_batch.ipynb #7e59097a
 def _kept(path, request): return request.keep_materials and path.suffix.lower() not in (".npy", ".json", ".html", ".png")
@@ -201,9 +202,14 @@ def _inputs(sources, out):
     if not found: raise InputError(sources, "holds no meshes besides results", "Give the folder of the originals")
     return found
 
+def _digest(weights):
+    "What weights hold, not what they are called"
+    names = weights_names() if weights == "auto" else [weights]
+    return [file_hash(f)[:12] for n in names for f in sorted(weights_dir(n).rglob("*.safetensors"))]
+
 def _claims(todo, targets, request, how, journal, force):
     "Refuse to overwrite what this folder's journal does not know under the same request"
-    own = {line["name"] for line in journal.lines if line["how"] == how}
+    own = {name for name, how_last in {line["name"]: line["how"] for line in journal.lines}.items() if how_last == how}
     there = [f for s in todo if s.name not in own for t in targets(s) for f in target_files(t, request) if f.exists()]
     if there and not force:
         raise ParameterError(there[0], "exists already" + f", and {len(there) - 1} more"*(len(there) > 1),
@@ -224,7 +230,7 @@ def segment_batch(
 )->Batch:
     "Parts of every mesh, or go on where an earlier call was stopped"
     begun, out, request = time.time(), Path(out).absolute(), request or Request()
-    found, how = _inputs(sources, out), {**asdict(request), "formats": list(formats)}
+    found, how = _inputs(sources, out), {**asdict(request), "formats": list(formats), "made_by": _digest(request.weights)}
     targets = lambda s: [out/f"{s.name}.{f.lstrip('.')}" for f in formats]
     check_files([out/"manifest.jsonl", *(f for s in found for t in targets(s) for f in target_files(t, request))])
     memory = memory if pick_device(request.device).type == "cpu" else 2.**24
@@ -304,6 +310,7 @@ def segment_command(
     if features: raise ParameterError("features", "is for one mesh", "Write --to features.npy")
     if len(out) > 1 or Path(out[0]).suffix and not Path(out[0]).is_dir():
         raise ParameterError(out[0], "is no folder", "Give one folder for several meshes")
+    meshes = [mesh_path(str(m)) for m in meshes]
     batch = segment_batch(meshes, out[0], request, formats or ("glb",), force, say=None if as_json else echo)
     for line in [json.dumps(r) for r in batch.rows] if as_json else [batch.summary()]: echo(line)
     return batch.exit_code

@@ -15,7 +15,7 @@ import typer
 # %% ../nbs/90_cli.ipynb #2e85155b
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Part discovery in the hidden activations of a signed distance network, without labels. Exit codes: 0 done, "
-                       "1 an error, told in one line, 2 a wrong option or argument; prepare, segment and solids have more.")
+                       "1 an error, told in one line, 2 an option that is not known or no number where one is wanted; prepare, segment and solids have more.")
 
 def main():
     "Entry point of the `sdf_dino` command"
@@ -117,7 +117,7 @@ def prepare(
 ):
     """Convert meshes to a set of SDF samples; a killed call goes on.
 
-    Exit codes: 0 a verdict for each, 1 an error, 2 a wrong option, 3 some failed, 4 none accepted."""
+    Exit codes: 0 a verdict for each, 1 an error, 2 an unknown option, 3 some failed, 4 none accepted."""
     from sdf_dino.prepare import prepare_command
     raise typer.Exit(prepare_command(sources, out, n_points, n_surface, backend, seed, seconds, memory, max_faces,
                                      max_ambiguous, workers, scheduler, retry, prune, typer.echo))
@@ -144,7 +144,7 @@ def segment(
 ):
     """Find the parts of a mesh, or of many; a killed batch goes on.
 
-    Exit codes: 0 all have parts, 1 an error, and so for one mesh without parts, 2 a wrong option; of many, 3 some have none, 4 none has."""
+    Exit codes: 0 all have parts, 1 an error, and so for one mesh without parts, 2 an unknown option; of many, 3 some have none, 4 none has."""
     from sdf_dino.batch import Request, segment_command
     request = Request(parts, weights, preset, smooth, device, seed, keep_materials)
     raise typer.Exit(segment_command(meshes, out, request, latent, features, to, force, as_json, typer.echo))
@@ -157,7 +157,7 @@ def solids(
                                       "without an ending a folder, one PLY a part")],
     parts: Annotated[str, typer.Option(help="A number, auto or prototypes")] = "auto",
     weights: Annotated[str, typer.Option(help="As in `segment`, to find parts; each then begins with the network of probe9")] = "auto",
-    preset: Annotated[str, typer.Option(help="Budget of the segmentation, and of the fit that parts begin with: fast or best")] = "fast",
+    preset: Annotated[str, typer.Option(help="Budget of the segmentation, and of the fit that parts begin with: draft, fast or best")] = "fast",
     steps: Annotated[int, typer.Option(help="Optimiser steps of each part; half as many find its seams before")] = 400,
     resolution: Annotated[int, typer.Option(help="Cells along the longest side of the solids")] = 128,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
@@ -167,7 +167,7 @@ def solids(
 ):
     """Write each part of a mesh as a sharp, closed solid of its own.
 
-    Exit codes: 0 all are closed, 1 an error, 2 a wrong option, 3 written, but not all are closed."""
+    Exit codes: 0 all are closed, 1 an error, 2 an unknown option, 3 written, but not all are closed."""
     from sdf_dino.assembly import solids_command
     from sdf_dino.batch import check_files, fewer_parts, low_confidence
     check_files([out if out.suffix else out/"part_0.ply"])

@@ -20,7 +20,7 @@ from .core import ParameterError
 from .probe import score
 from .psb import Model, models
 from .smooth import face_pairs, smooth_labels, split_components
-from .subjects import HALF_A
+from .subjects import HALF_A, subject
 from .trials import Case, mean_rows
 
 # %% ../nbs/50_evaluate.ipynb #a1186ca2
@@ -163,8 +163,9 @@ def labelled_parts(
     k,       # Not used: the parts are given
     seed,    # Not used
 )->np.ndarray:
-    "The labelled parts of Kalogerakis, Hertzmann & Singh (2010), as a method"
+    "The labelled parts of Kalogerakis, Hertzmann & Singh (2010), as a reference"
     return model.parts()[1]
+labelled_parts.of_truth = True
 
 def one_segment(
     x,       # Anything with a mesh, or with points
@@ -185,8 +186,8 @@ def model_case(
     "A model as a test of any method"
     people = lambda: {"split": Panel(model).human(), "whole": Panel(model).human(split=False)}
     about = {"category": model.category, "half": "A" if model.category in HALF_A else "B"}
-    return Case(model, len(model.mesh.faces), model.n_segments(), lambda found: score_faces(model, found, smooth),
-                about, people)
+    return Case(subject(model), len(model.mesh.faces), model.n_segments(), lambda found: score_faces(model, found, smooth),
+                about, people, model)
 
 def psb_case(
     id:int,             # Number of the model

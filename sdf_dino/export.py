@@ -176,6 +176,8 @@ def write_parts(
     path,          # Target: *.glb, *.ply, *.obj, *.html, *.png, *.npy (labels alone) or *.json
 )->list:           # The files written
     "Write a labelled mesh; an OBJ brings its MTL"
+    if Path(path).name.endswith(".features.npy"):
+        raise ParameterError(path, "is to hold features, and these are labels", "Name it *.labels.npy, or save `found.features`")
     files = part_files(path)
     if len(files) == 1: data = [WRITERS[files[0].suffix.lower()](mesh, labels)]
     else: data = [text.encode() for text in obj_text(mesh, labels, files[1].name)]

@@ -19,7 +19,7 @@ from .mesh import normalise
 from .plot import corner_colors, part_colors, render_mesh, view_mesh
 from .probe import match_labels
 from .sdf import MeshField
-from .segment import Segmentation, label_points, nearest_face, tidy_labels
+from .segment import Segmentation, confidence, label_points, nearest_face, tidy_labels
 
 # %% ../nbs/44_look.ipynb #9618b48e
 def relabel(
@@ -38,9 +38,10 @@ def relabel(
     few = nearest_face(inside, at)
     label = label_points(seg.features[few], seg.logits[few], parts, seed, surface)
     found = label(seg.features, seg.logits, inside.triangles_center)
+    sure, word = confidence(seg.features[few], label(seg.features[few], seg.logits[few], at), seed)
     found = tidy_labels(inside, found, smooth, least)
-    return replace(seg, labels=match_labels(seg.labels, found),
-                   info={**seg.info, "asked": str(parts), "smooth": smooth, "least": least, "seed": seed})
+    told = {"asked": str(parts), "smooth": smooth, "least": least, "seed": seed, "confidence": sure, "told_apart": word}
+    return replace(seg, labels=match_labels(seg.labels, found), info={**seg.info, **told})
 
 # %% ../nbs/44_look.ipynb #31cec875
 def similarity(
@@ -124,7 +125,8 @@ class Look(widgets.VBox):
         parts:int,   # Their number
     ):
         "Other parts, all shown"
-        if parts not in self.known: self.known[parts] = relabel(self.seg, parts)
+        how = {k: self.seg.info[k] for k in ("smooth", "least", "seed") if k in self.seg.info}     # as it was segmented
+        if parts not in self.known: self.known[parts] = relabel(self.seg, parts, **how)
         self.seg, self.face.value = self.known[parts], -1
         self.shown.children = part_boxes(self.seg.labels, self.filter)
         self.filter(), self.paint()

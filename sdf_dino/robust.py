@@ -92,7 +92,7 @@ def robust_case(
 )->Case:
     "A disturbed model as a test"
     number, how = id.split(".")
-    model = psb_case(int(number), data=data).given
+    model = psb_case(int(number), data=data).truth
     mesh = HOW[how](model.mesh, np.random.default_rng([seed, model.id])) if how in HOW else model.mesh
     case = model_case(Disturbed(model, mesh), smooth)
     case.about.update(how=how, control=how not in HOW)      # a mesh as it is tells what the others lose

@@ -32,6 +32,7 @@ class Case:
     score:object         # Function: labels (size,) → reading → metric → number
     about:dict           # What else its rows say, such as the category
     people:object=None   # Function without arguments → as `score`, people against people; None where there are none
+    truth:object=None    # With the labels: for a method that says by `of_truth` that it is no method but a reference
 
 # %% ../nbs/49_trials.ipynb #ca02d83f
 def find_method(
@@ -63,7 +64,8 @@ def judge(
     if method == "human":
         if case.people is None: raise ParameterError("human", f"{test} has no people", "Leave it out there")
         return {**row, "seconds": 0., **case.people()}
-    found = np.zeros(case.size, int) if method is None else np.asarray(find_method(method)(case.given, k, seed))
+    call = find_method(method) if method else lambda given, k, seed: np.zeros(case.size, int)
+    found = np.asarray(call(case.truth if getattr(call, "of_truth", False) else case.given, k, seed))
     took = time.perf_counter() - started + kept_fit.spared - spared      # a fit kept from before counts as if made
     if found.shape != (case.size,):
         raise ParameterError("labels", f"of {method} have the shape {found.shape}", f"Return ({case.size},)")

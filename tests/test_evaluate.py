@@ -62,5 +62,5 @@ def test_lines_of_real_models(shared, tmp_path):
 def test_people_agree_on_a_disturbed_mesh_as_before(how, shared):
     "Labels carried to another mesh of the same shape keep what people agree on"
     data = str(shared / "psb")
-    before, after = (rand_index_error(*robust_case(f"81.{name}", data=data).given.segmentations()[:2]) for name in ("as_it_is", how))
+    before, after = (rand_index_error(*robust_case(f"81.{name}", data=data).truth.segmentations()[:2]) for name in ("as_it_is", how))
     assert abs(before - after) < 0.03
