@@ -126,7 +126,7 @@ def prepare(
 @app.command()
 def segment(
     out: Annotated[list[Path], typer.Option("-o", "--out", help="Files to write, by their endings: .glb, .ply, .obj, "
-        ".html, .png, .json, .npy (labels), .features.npy; for several meshes one folder")],
+        ".html, .png, .json, .npy (labels, one a triangle: polygons become fans), .features.npy; for several meshes one folder")],
     meshes: Annotated[list[str], typer.Argument(help="Mesh files, folders or lists of them, or pyvista:ant; none with --latent")] = [],
     parts: Annotated[str, typer.Option(help="A number, auto or prototypes")] = "auto",
     preset: Annotated[str, typer.Option(help="draft, fast or best")] = "fast",

@@ -15,7 +15,7 @@ from pathlib import Path
 import igl, numpy as np, torch, trimesh
 from scipy.spatial import cKDTree
 
-from .core import ParameterError, save_tensors, write_json
+from .core import ParameterError, progress, save_tensors, write_json
 from .decoder import DeepSDF, extract_surface, query
 from .dino import ProjectionHead, adapt_head
 from .export import write_parts
@@ -144,12 +144,21 @@ def adapted(
 # %% ../nbs/41_segment.ipynb #eca670c9
 class Stages(dict):
     "Seconds of each stage, by name"
-    def __init__(self): self._since = time.perf_counter()
+    def __init__(self,
+        names=(),   # Stages to come, in their order, for a progress bar; empty: none
+    ):
+        self._since, self.names = time.perf_counter(), (*names, "done")
+        self.bar = progress(total=len(names), desc=names[0]) if names else None
+
     def lap(self,
         name:str,   # The stage that ends now
     ):
         "Note how long it was since the last one"
         self[name], self._since = round(time.perf_counter() - self._since, 3), time.perf_counter()
+        if self.bar is None: return
+        self.bar.set_description(self.names[self.names.index(name) + 1], refresh=False)
+        self.bar.update()
+        if len(self) == self.bar.total: self.bar.close()
 
 def _by_cells(look, points, many=200_000, side=.004):
     "What `look` says of points; of very many, one point speaks for each cell of a fine grid"
@@ -185,7 +194,8 @@ def segment(
     fits=None,              # Folder that keeps fits for the next call, as `kept_fit` does; None: nowhere
 )->Segmentation:
     "Fit a shape to the mesh and find its parts"
-    stages, budget, parts, made = Stages(), pick_preset(preset), parse_parts(parts), isinstance(weights, tuple)
+    stages = Stages(("load", "distances", "weights", "fit", "adapt", "parts", "borders"))
+    budget, parts, made = pick_preset(preset), parse_parts(parts), isinstance(weights, tuple)
     source = str(mesh) if isinstance(mesh, (str, Path)) else mesh.metadata.get("source", "mesh")
     if isinstance(mesh, (str, Path)): mesh = load_mesh(mesh)
     inside, _ = normalise(mesh)

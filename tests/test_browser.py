@@ -129,6 +129,9 @@ def test_the_exported_notebook_draws_its_views(left, tmp_path):
     with Page(f"file://{left}/notebook.html", tmp_path / "profile") as page:
         until(lambda: page.js("!!document.querySelector('iframe')"))
         until(lambda: shows(page, {0: 500, 1: 500}, page.place("iframe"), "exported"))
+        seen, = until(lambda: shows(page, {0: 500, 1: 500}, page.place('iframe[src="together.html"]'), "together"))
+    halves = np.split(seen, [seen.shape[1] // 2], axis=1)
+    assert any(all(hued(half, part).sum() > 200 for half in halves) for part in (0, 1)), "a part that both shapes have, in one colour"
 
 
 LIVE = """
