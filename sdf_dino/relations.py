@@ -197,11 +197,10 @@ def relate(
     sdf,                                    # Function of points (N,3) → distances (N,), negative inside
     points,                                 # Surface points, (P,3)
     config:RelationConfig=RelationConfig(), # How
-    solid=None,                             # The field and its grid as `filled` gives them; None: asked for here
 )->Relation:
     "Ask a field how points are related"
-    points, (inside, grid) = np.asarray(points, np.float32), solid or filled(sdf, config.hollow)
-    normals = field_normals(sdf, points)
+    points = np.asarray(points, np.float32)
+    normals, (inside, grid) = field_normals(sdf, points), filled(sdf, config.hollow)
     seen = line_of_sight(inside, points, config.depth, normals=normals, grid=grid)
     return Relation(points, normals.astype(np.float32), seen,
                     thickness(inside, points, normals, config.depth).astype(np.float32))
