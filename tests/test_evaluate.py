@@ -38,14 +38,15 @@ def test_a_run_goes_on_where_it_was_cut(shared, tmp_path):
     "One file a model: what is there is not made again, whatever order it was made in"
     calls = []
 
-    def halves(model, k, seed):
-        calls.append(model.id)
-        return (model.mesh.triangles_center[:, 0] > np.median(model.mesh.triangles_center[:, 0])).astype(int)
+    def halves(subject, k, seed):
+        calls.append(len(subject.points))
+        return (subject.points[:, 0] > np.median(subject.points[:, 0])).astype(int)
 
-    where = {"data": shared / "psb"}
+    where, faces = {"data": shared / "psb"}, {m.id: len(m.mesh.faces) for m in models(str(shared / "psb"))}
+    assert faces[81] != faces[82], "by their faces they are told apart"
     first = judge_all(psb_case, [82], halves, tmp_path, **where)
     both = judge_all(psb_case, [81, 82], halves, tmp_path, workers=1, **where)
-    assert calls == [82, 81] and both[1] == first[0] and 0.1 < both[0]["split"]["rand"] < 0.9
+    assert calls == [faces[82], faces[81]] and both[1] == first[0] and 0.1 < both[0]["split"]["rand"] < 0.9
 
 
 def test_lines_of_real_models(shared, tmp_path):
