@@ -2,6 +2,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("SDF_DINO_SHARED", ROOT.parent / "shared"))
 BIN = Path(sys.executable).parent
+
+
+def bomb(path):
+    "A small 3MF that holds 16 million vertices"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z, z.open("3D/3dmodel.model", "w", force_zip64=True) as f:
+        f.write(b'<?xml version="1.0"?><model><resources><object id="1"><mesh><vertices>')
+        for _ in range(400):
+            f.write(b'<vertex x="0" y="0" z="0"/>' * 40_000)
+        f.write(b"</vertices></mesh></object></resources></model>")
+    return path
 
 
 def run(*words, data=None, check=True, **kwargs):

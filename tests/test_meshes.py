@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trimesh
+from conftest import bomb
 
 from sdf_dino.guard import Guard
 from sdf_dino.mesh import REASONS, examine
@@ -71,13 +72,7 @@ def broken(tmp_path_factory):
     out.append(("unknown-format", write("page.glb", "<!DOCTYPE html><html>not found</html>")))
     out.append(("unknown-format", write("noise.ply", bytes(range(256)) * 4)))
     out.append(("unreadable", write("half.3mf", ball.export(file_type="3mf")[:-2000])))
-    with zipfile.ZipFile(d / "bomb.3mf", "w", zipfile.ZIP_DEFLATED) as z:
-        with z.open("3D/3dmodel.model", "w", force_zip64=True) as f:
-            f.write(b'<?xml version="1.0"?><model><resources><object id="1"><mesh><vertices>')
-            for _ in range(400):
-                f.write(b'<vertex x="0" y="0" z="0"/>' * 40_000)
-            f.write(b"</vertices></mesh></object></resources></model>")
-    out.append(("memory", d / "bomb.3mf"))
+    out.append(("memory", bomb(d / "bomb.3mf")))
     return out
 
 

@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 import trimesh
-from conftest import run
+from conftest import bomb, run
 
 from sdf_dino.batch import segment_batch
 from sdf_dino.mesh import load_mesh
@@ -123,11 +123,7 @@ def test_what_costs_too_much_is_named(tmp_path):
     meshes = tmp_path / "in"
     meshes.mkdir()
     with open(meshes / "too-large.obj", "wb") as f: f.truncate(2_000_000_001)
-    with zipfile.ZipFile(meshes / "memory.3mf", "w", zipfile.ZIP_DEFLATED) as z:
-        with z.open("3D/3dmodel.model", "w") as f:
-            f.write(b'<?xml version="1.0"?><model><resources><object id="1"><mesh><vertices>')
-            for _ in range(400): f.write(b'<vertex x="0" y="0" z="0"/>' * 40_000)
-            f.write(b"</vertices></mesh></object></resources></model>")
+    bomb(meshes / "memory.3mf")
     rows = segment_batch(meshes, tmp_path / "out", memory=400).rows
     for f in meshes.iterdir(): f.unlink()
     trimesh.creation.box().export(meshes / "time.ply")
