@@ -53,14 +53,16 @@ class Column:
 TABLES = {   # one a page is wide enough for
     "psb": (Column("PSB, Rand error", "psb", "rand", -1), Column("own k", "psb/own", "rand", -1),
             Column("smoothed", "psb/smooth", "rand", -1), Column("half A", "psb/A", "rand", -1),
-            Column("half B", "psb/B", "rand", -1)),
+            Column("half B", "psb/B", "rand", -1), Column("own k, A", "psb/own/A", "rand", -1),
+            Column("own k, B", "psb/own/B", "rand", -1)),
     "measures": (Column("PSB, Hamming", "psb", "hamming", -1), Column("GCE", "psb", "gce", 0), Column("LCE", "psb", "lce", 0),
                  Column("cut discrepancy", "psb", "cut", -1),
                  *(Column(title, "psb", metric) for title, metric in (
                      ("ARI", "ari"), ("NMI", "nmi"), ("accuracy", "acc"), ("mIoU", "miou"), ("best-match mIoU", "any_miou")))),
     "tests": (Column("nine, ARI", "nine", "ari"), Column("nine, own k", "nine/own", "ari"),
               Column("compounds, ARI", "compounds", "ari"), Column("compounds, own k", "compounds/own", "ari"),
-              Column("architecture, ARI", "architecture", "ari"), Column("co-segmentation, mIoU", "coseg", "miou"),
+              Column("architecture, ARI", "architecture", "ari"), Column("own k", "architecture/own", "ari"),
+              Column("co-segmentation, mIoU", "coseg", "miou"),
               Column("32 clusters", "coseg/prototypes", "miou"), Column("disturbed, Rand error", "robust", "rand", -1),
               Column("part-wise, seam error 10⁻³", "parts", "seam_error", -1, 1e3, 2))}
 ORDER = ("human", "labels", "one", "components", "patches", "patches_sorted", "graph_cut", "eikonal", "eikonal_inside",
@@ -71,11 +73,13 @@ ORDER = ("human", "labels", "one", "components", "patches", "patches_sorted", "g
 # %% ../nbs/57_board.ipynb #e9e12261
 def whole_lines(
     lines:list,      # As `read_lines` gives them
-)->list:             # Those on as many shapes as any method was asked about
+)->list:             # Those on the largest set of shapes that any method was asked about, the last of several
     "Lines that may stand beside each other"
     most, said = {}, [r for r in lines if r["mean"] is not None]
-    for r in said: most[r["test"]] = max(most.get(r["test"], 0), r.get("shapes", 0))
-    return [r for r in said if r.get("shapes", 0) == most[r["test"]]]
+    about = lambda r: (r.get("shapes", 0), r.get("which", ""))
+    for r in said:
+        if about(r)[0] >= most.get(r["test"], (0,))[0]: most[r["test"]] = about(r)
+    return [r for r in said if about(r) == most[r["test"]]]
 
 def board(
     lines:list,      # As `read_lines` gives them

@@ -26,7 +26,7 @@ from .repair import Rejection
 from .scoreboard import Settings, chosen_ids, weights_stamp
 from .segment import PRESETS
 from .subjects import Subject, fitted, subject
-from .trials import find_method, result_lines, rows_folder
+from .trials import find_method, result_lines, rows_folder, which
 from .workers import child, side_by_side
 
 # %% ../nbs/54_coseg.ipynb #8768ec09
@@ -190,11 +190,11 @@ def _score(found, k, seed, known, true):
     return vote(labels, true) if len(np.unique(labels[labels >= 0])) <= k else {"miou": None, "acc": None}
 
 # %% ../nbs/54_coseg.ipynb #bf9ea843
-def _lines(test, method, runs, reading):
+def _lines(test, method, runs, reading, ids):
     "As in the table, in meshes; nothing where a category has no score"
     if any(r[reading]["miou"] is None for rows in runs for r in rows): return []
-    total = lambda what, rows: int(sum(r[what] for r in rows))
-    return [{**line, "shapes": total("meshes", runs[0]), "failed": sum(total("failed", rows) for rows in runs)}
+    failed = int(sum(r["failed"] for rows in runs for r in rows))
+    return [{**line, "shapes": len(ids), "which": which(ids), "failed": failed}
             for line in result_lines(test, method, runs, reading)]
 
 def coseg_lines(
@@ -219,6 +219,7 @@ def _asked(method, full, stamp, kinds, ids, settings):
         found = look_at_all(settings.benchmark, ids, full, folder, seed, stamp, settings.workers)
         runs.append(category_rows([kinds[i] for i in ids], found, seed))
     for reading, suffix in (("parts", ""), ("prototypes", "/prototypes")):
-        yield _lines(f"coseg{suffix}", method, runs, reading)
+        yield _lines(f"coseg{suffix}", method, runs, reading, ids)
     for kind in (r["id"] for r in runs[0]):
-        yield _lines(f"coseg/{kind}", method, [[r for r in rows if r["id"] == kind] for rows in runs], "parts")
+        mine = [i for i in ids if kinds[i] == kind]
+        yield _lines(f"coseg/{kind}", method, [[r for r in rows if r["id"] == kind] for rows in runs], "parts", mine)

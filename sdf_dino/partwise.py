@@ -170,7 +170,8 @@ def compare_ways(
         rows.append({"id": shape.name, "way": way, "seed": c.seed, "parts": int(parts.max()) + 1,
                      "ari": score(ways["true parts"], parts)["ari"], "seconds": time.perf_counter() - begun,
                      "field": field_scores(union_of(fields), shape, seed=c.seed)})
-    return rows + [{**rows[0], "way": "the mesh itself", "seconds": 0., "field": field_scores(whole.sdf, shape)}]
+    return rows + [{**rows[0], "way": "the mesh itself", "seconds": 0.,
+                    "field": field_scores(whole.sdf, shape, seed=c.seed)}]
 
 # %% ../nbs/56_partwise.ipynb #0e40edb0
 def ratios(

@@ -200,14 +200,20 @@ def chosen_ids(
     if none: raise ParameterError("ids", f"{', '.join(none)}: not in this test", f"It has {every[0]} … {every[-1]}")
     return [i for i in every if not words or any(i in found for found in hits.values())][::step]
 
+def _own_files(method, weights):
+    "The source of a method that is not ours, and what its weights hold, if they are a file, a folder or ours"
+    source = getattr(import_module(method.partition(":")[0]), "__file__", None)
+    places = [p for p in (Path(weights), Path(sdf_dino.__file__).parent/"weights"/weights) if weights and p.exists()][:1]
+    held = [f for p in places for f in ([p] if p.is_file() else sorted(p.rglob("*"))) if f.is_file()]
+    return ([Path(source)] if source else []) + held
+
 def weights_stamp(
     method:str,       # A name of the table
     names:tuple,      # Weights that the test allows
 )->str:               # Empty for a method without weights
-    "Digest of the weights that a method takes, or of its source if not ours; `InputError` when they are not there"
+    "Digest of the weights that a method takes, with its source if not ours; `InputError` when ours are not there"
     bare, _, other = method.partition("@")
-    source = ":" in bare and getattr(import_module(bare.partition(":")[0]), "__file__", "")
-    if source: return file_hash(source)[:12]
+    if ":" in bare: return " ".join(file_hash(f)[:12] for f in _own_files(bare, other))
     if bare not in TRAINED: return ""
     reads = {"dino": lambda n: [load_backbone(n).hash, file_hash(views_dir(n)/"head.safetensors")],
              "head": lambda n: [load_backbone(n).hash, file_hash(weights_dir(n)/"head"/"head.safetensors")]}
@@ -296,9 +302,9 @@ def case_lines(
         counted = [[r for r in rows if not r.get("control")] or rows for rows in runs]
         for reading, suffix in test.readings.items():
             if reading in runs[0][0]: yield result_lines(where + suffix, method, counted, reading)
-        for group in dict.fromkeys(r[test.group] for r in runs[0] if test.group and not own):
+        for group in dict.fromkeys(r[test.group] for r in runs[0] if test.group):
             mine = [[r for r in rows if r[test.group] == group] for rows in runs]
-            yield result_lines(f"{name}/{group}", method, mine, next(iter(test.readings)))
+            yield result_lines(f"{where}/{group}", method, mine, next(iter(test.readings)))
 
 # %% ../nbs/53_scoreboard.ipynb #d775ee9b
 def evaluate(
@@ -317,7 +323,7 @@ def merge_lines(
     path,          # `metrics.json`
     lines:list,    # New ones
 ):
-    "Put lines into a file, in place of those of the same test, method and metric on as many shapes"
+    "Put lines into a file, in place of those of the same test, method and metric on the same shapes"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):       # two calls may share a folder
@@ -333,5 +339,5 @@ def far_from_record(
     found:dict,         # category → Rand-index error of people against people
     within:float=.001,  # What is allowed
 )->dict:                # category → (found, recorded), where they differ by more
-    "Categories whose human score is not the recorded one"
-    return {c: (v, HUMAN_RAND[c]) for c, v in found.items() if c in HUMAN_RAND and abs(v - HUMAN_RAND[c]) > within}
+    "Categories whose human score is not the recorded one, or not there"
+    return {c: (found.get(c), v) for c, v in HUMAN_RAND.items() if c not in found or abs(found[c] - v) > within}

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Case', 'find_method', 'judge', 'rows_folder', 'judge_all', 'mean_rows', 'mean_scores', 'group_means', 'group_text',
-           'result_lines', 'latest_lines']
+           'which', 'result_lines', 'latest_lines']
 
 # %% ../nbs/49_trials.ipynb #cec62056
 import os, re, time
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np, torch
 from threadpoolctl import threadpool_limits
 
-from .core import ParameterError, progress, read_json, save_tensors, write_json
+from .core import ParameterError, content_hash, progress, read_json, save_tensors, write_json
 from .fit import kept_fit
 from .guard import GuardError
 from .repair import Rejection
@@ -173,17 +173,23 @@ def group_text(
                       *(f"{g:{left}}" + "".join(say(t.get(g)) for t in table.values()) for g in first)])
 
 # %% ../nbs/49_trials.ipynb #702fa646
+def which(
+    ids,      # Of shapes
+)->str:       # 8 hex digits, whatever their order
+    "A name for a set of shapes"
+    return content_hash({}, {"ids": sorted(map(str, ids))})[:8]
+
 def result_lines(
     test:str,        # What the table calls the test
     method:str,      # What it calls the method
     runs:list,       # Rows of `judge`, one list a seed
     reading:str,     # Which reading
-)->list:             # [{test, method, metric, mean, std, seeds, seconds_per_shape, shapes, failed}]
+)->list:             # [{test, method, metric, mean, std, seeds, seconds_per_shape, shapes, which, failed}]
     "One line a metric: mean and sample deviation over seeds of the mean over shapes"
     means, every = [mean_scores(rows, reading) for rows in runs], [r for rows in runs for r in rows]
     times = [r["seconds"] for r in every if r["seconds"] is not None]
     common = {"seeds": len(means), "seconds_per_shape": float(np.mean(times)) if times else None,
-              "shapes": len(runs[0]), "failed": sum("error" in r for r in every)}
+              "shapes": len(runs[0]), "which": which(r["id"] for r in runs[0]), "failed": sum("error" in r for r in every)}
     out = []
     for metric in means[0]:
         v = [m[metric] for m in means if m[metric] is not None]
@@ -195,5 +201,5 @@ def result_lines(
 def latest_lines(
     lines:list,   # As `result_lines` gives them, newer ones behind
 )->list:
-    "The last line of each test, method and metric on as many shapes"
-    return list({tuple(r.get(k) for k in ("test", "method", "metric", "shapes")): r for r in lines}.values())
+    "The last line of each test, method and metric on the same shapes"
+    return list({tuple(r.get(k) for k in ("test", "method", "metric", "shapes", "which")): r for r in lines}.values())
