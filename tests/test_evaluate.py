@@ -7,7 +7,7 @@ import pytest
 from sdf_dino.evaluate import Panel, psb_case, rand_index_error
 from sdf_dino.psb import models
 from sdf_dino.robust import HOW, robust_case
-from sdf_dino.scoreboard import HUMAN_RAND, Settings, evaluate
+from sdf_dino.scoreboard import Settings, evaluate, far_from_record
 from sdf_dino.smooth import face_pairs, split_components
 from sdf_dino.trials import judge_all
 
@@ -20,10 +20,12 @@ def among_people(model):
 
 
 def test_people_score_what_the_benchmark_records(shared):
-    "Two categories by the definition itself: every unordered pair, each model the same weight"
-    for category in ("Octopus", "Ant"):
-        means = [among_people(m) for m in models(shared / "psb", category)]
-        assert len(means) == 20 and abs(np.mean(means) - HUMAN_RAND[category]) < 1e-3, (category, np.mean(means))
+    "Every category, by the definition itself: every unordered pair, each model the same weight"
+    means = {}
+    for m in models(shared / "psb"):
+        means.setdefault(m.category, []).append(among_people(m))
+    assert {len(v) for v in means.values()} == {20}
+    assert not far_from_record({category: np.mean(v) for category, v in means.items()})
 
 
 def test_the_split_decides_the_score_of_labelled_parts(shared):
