@@ -53,15 +53,14 @@ class Column:
 TABLES = {   # one a page is wide enough for
     "psb": (Column("PSB, Rand error", "psb", "rand", -1), Column("own k", "psb/own", "rand", -1),
             Column("smoothed", "psb/smooth", "rand", -1), Column("half A", "psb/A", "rand", -1),
-            Column("half B", "psb/B", "rand", -1), Column("own k, A", "psb/own/A", "rand", -1),
-            Column("own k, B", "psb/own/B", "rand", -1)),
+            Column("half B", "psb/B", "rand", -1)),
     "measures": (Column("PSB, Hamming", "psb", "hamming", -1), Column("GCE", "psb", "gce", 0), Column("LCE", "psb", "lce", 0),
                  Column("cut discrepancy", "psb", "cut", -1),
                  *(Column(title, "psb", metric) for title, metric in (
                      ("ARI", "ari"), ("NMI", "nmi"), ("accuracy", "acc"), ("mIoU", "miou"), ("best-match mIoU", "any_miou")))),
     "tests": (Column("nine, ARI", "nine", "ari"), Column("nine, own k", "nine/own", "ari"),
               Column("compounds, ARI", "compounds", "ari"), Column("compounds, own k", "compounds/own", "ari"),
-              Column("architecture, ARI", "architecture", "ari"), Column("own k", "architecture/own", "ari"),
+              Column("architecture, ARI", "architecture", "ari"), Column("architecture, own k", "architecture/own", "ari"),
               Column("co-segmentation, mIoU", "coseg", "miou"),
               Column("32 clusters", "coseg/prototypes", "miou"), Column("disturbed, Rand error", "robust", "rand", -1),
               Column("part-wise, seam error 10⁻³", "parts", "seam_error", -1, 1e3, 2))}
