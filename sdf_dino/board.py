@@ -75,10 +75,10 @@ def whole_lines(
 )->list:             # Those on the largest set of shapes that any method was asked about, the last of several
     "Lines that may stand beside each other"
     most, said = {}, [r for r in lines if r["mean"] is not None]
-    about = lambda r: (r.get("shapes", 0), r.get("which", ""))
-    for r in said:
-        if about(r)[0] >= most.get(r["test"], (0,))[0]: most[r["test"]] = about(r)
-    return [r for r in said if about(r) == most[r["test"]]]
+    for r in said:      # a line from before `which` fits any set of as many
+        n, (many, name) = r.get("shapes", 0), most.get(r["test"], (0, None))
+        if n >= many: most[r["test"]] = n, r.get("which") or (name if n == many else None)
+    return [r for r in said if (r.get("shapes", 0), r.get("which", most[r["test"]][1])) == most[r["test"]]]
 
 def board(
     lines:list,      # As `read_lines` gives them

@@ -203,9 +203,11 @@ def chosen_ids(
 def _own_files(method, weights):
     "The source of a method that is not ours, and what its weights hold, if they are a file, a folder or ours"
     source = getattr(import_module(method.partition(":")[0]), "__file__", None)
-    places = [p for p in (Path(weights), Path(sdf_dino.__file__).parent/"weights"/weights) if weights and p.exists()][:1]
-    held = [f for p in places for f in ([p] if p.is_file() else sorted(p.rglob("*"))) if f.is_file()]
-    return ([Path(source)] if source else []) + held
+    files = [Path(source)] if source else []
+    if not weights: return files
+    ours, place = Path(sdf_dino.__file__).parent/"weights"/weights, Path(weights)
+    if ours.exists() and not (place/"backbone"/"config.json").exists(): place = ours      # as `shipped` reads a name
+    return files + ([place] if place.is_file() else sorted(f for f in place.rglob("*") if f.is_file()))
 
 def weights_stamp(
     method:str,       # A name of the table

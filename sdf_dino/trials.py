@@ -202,4 +202,9 @@ def latest_lines(
     lines:list,   # As `result_lines` gives them, newer ones behind
 )->list:
     "The last line of each test, method and metric on the same shapes"
-    return list({tuple(r.get(k) for k in ("test", "method", "metric", "shapes", "which")): r for r in lines}.values())
+    out = {}
+    for r in lines:
+        key = tuple(r.get(k) for k in ("test", "method", "metric", "shapes", "which"))
+        out.pop(key, None)      # what is new stands behind what is old
+        out[key] = r
+    return list(out.values())
