@@ -184,7 +184,9 @@ def jointly(
     "One labelling of all meshes together"
     if all(f.ndim == 1 for f in found): return np.concatenate(found)
     good = [f for f in found if f.ndim == 2]
-    labels = iter(np.split(cluster(np.concatenate(good), k, seed), np.cumsum([len(f) for f in good])[:-1]))
+    rows = np.concatenate(good)
+    k = min(k, len(np.unique(rows, axis=0)))        # parts that share a feature may be fewer
+    labels = iter(np.split(cluster(rows, k, seed), np.cumsum([len(f) for f in good])[:-1]))
     return np.concatenate([next(labels) if f.ndim == 2 else f for f in found])
 
 def vote(
