@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['kmeans_xyz', 'kmeans_xyz_normals', 'kmeans_encoding', 'kmeans_random', 'raw', 'raw_layer_0', 'raw_layer_1',
            'raw_layer_2', 'raw_layer_3', 'ndf', 'components', 'features', 'by_kmeans', 'eigengap', 'nearest_label',
-           'sight', 'spectral', 'spectral_fitted', 'shape_diameter', 'even_out', 'diameter', 'convex_pieces',
+           'sight', 'spectral', 'spectral_fitted', 'shape_diameter', 'even_out', 'diameter', 'convex_pieces', 'deepest',
            'points_case', 'shape_case']
 
 # %% ../nbs/51_baselines.ipynb #539bd81c
@@ -226,11 +226,14 @@ def convex_pieces(
     s = subject(x)
     coacd.set_log_level("off")
     hulls = coacd.run_coacd(coacd.Mesh(s.mesh.vertices, s.mesh.faces), max_convex_hull=int(k or -1), seed=seed)
-    outside = []
-    for v, f in hulls:
-        hull = trimesh.Trimesh(v, f).convex_hull
-        n = hull.face_normals
-        outside.append((s.points @ n.T - (n*hull.triangles_center).sum(1)).max(1))
+    return deepest([trimesh.Trimesh(*h).convex_hull for h in hulls], s.points)
+
+def deepest(
+    hulls:list,    # Convex, trimesh.Trimesh
+    points,        # (N,3)
+)->np.ndarray:     # (N,)
+    "The hull whose farthest plane is least outside, or most inside"
+    outside = [(points @ h.face_normals.T - (h.face_normals*h.triangles_center).sum(1)).max(1) for h in hulls]
     return np.argmin(outside, axis=0)
 
 # %% ../nbs/51_baselines.ipynb #78d1ccf9

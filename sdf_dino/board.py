@@ -93,7 +93,7 @@ def board(
         hits = [value.get((c.test, m, c.metric)) for c in left]
         cells = [h and (c.unit*h["mean"], c.unit*h["std"] if h["seeds"] > 1 else None) for c, h in zip(left, hits)]
         times = [h["seconds_per_shape"] for h in hits if h and h["seconds_per_shape"] is not None]
-        if any(cells): rows[m] = cells + [(max(times), None) if times and m != "human" else None]
+        if any(cells): rows[m] = cells + [(times[0], None) if times and m != "human" else None]
     return left, rows
 
 def best_of(

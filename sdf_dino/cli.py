@@ -198,7 +198,7 @@ def evaluate(
         help="Comma list of nine, compounds, development, psb, coseg, robust, parts, architecture")] = "nine",
     methods: Annotated[str, typer.Option(
         help="Comma list of names such as xyz, raw, ours, ours@psb (other weights), or module:function, "
-             "called as function(subject, k, seed) with k None where it may choose, for a label at each subject.points")] = "xyz,raw,ours",
+             "called as function(subject, k, seed) with k None where it may choose, for a label at each subject.points (coseg: a feature)")] = "xyz,raw,ours",
     seeds: Annotated[int, typer.Option(help="Seeds of what draws at random")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,
     data: Annotated[str, typer.Option(help="Folder or zips of the benchmark; empty: ../shared/data/psb")] = "",
@@ -211,19 +211,25 @@ def evaluate(
     workers: Annotated[int, typer.Option(help="Shapes at a time")] = 2,
     force: Annotated[bool, typer.Option(help="Make rows again that are there")] = False,
     out: Annotated[str, typer.Option(help="Folder of the rows; empty: evaluate/ in the data folder")] = "",
+    seconds: Annotated[float, typer.Option(help="Time limit of one shape")] = 900.,
 ):
     "Score methods on tests. Rows are kept shape by shape: a killed call goes on."
     here = os.getcwd()      # where a method of one's own lies; children must find it too
     sys.path.append(here)   # last, so that it hides nothing
     os.environ["PYTHONPATH"] = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), here])
+    from sdf_dino.core import ParameterError
     from sdf_dino.scoreboard import Settings, evaluate as score
     words = lambda text: [w.strip() for w in text.split(",") if w.strip()]
-    asked = Settings(data, categories, ids, step, seeds, own, smooth, points, workers, force, out)
+    asked = Settings(data, categories, ids, step, seeds, own, smooth, points, workers, force, out, seconds)
     say = lambda v: "–" if v is None else f"{v:.4f}"
+    useless = {}
     for r in score(words(tests), words(methods), asked):
+        if "/" not in r["test"] and r["failed"] == r["shapes"]*r["seeds"]: useless[r["method"]] = True
         typer.echo(json.dumps(r) if as_json else f"{r['test']:14s} {r['method']:18s} {r['metric']:12s} {say(r['mean'])} ± "
                    f"{say(r['std'])}  {r['seeds']} seeds, {say(r['seconds_per_shape'])} s a shape"
                    + f", {r['failed']} failed (\"error\" in their rows says why)"*bool(r["failed"]))
+    if useless:
+        raise ParameterError("methods", f"has {', '.join(useless)}, which failed on every shape of a test", "Read \"error\" in their rows")
 
 # %% ../nbs/90_cli.ipynb #1391389e
 if __name__ == "__main__" and not hasattr(sys, "ps1") and "ipykernel" not in sys.modules: main()

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['part_loss', 'FieldConfig', 'sizes', 'width_of', 'PartFields', 'train_fields', 'union_of', 'cut_ways', 'whole_field',
-           'field_scores', 'compare_ways', 'ratios', 'seam_table']
+           'field_scores', 'compare_ways', 'ratios', 'seam_figure', 'seam_table']
 
 # %% ../nbs/56_partwise.ipynb #2147a4b3
 import time
 from dataclasses import dataclass, replace
 
-import numpy as np, torch, trimesh
+import matplotlib.pyplot as plt, numpy as np, torch, trimesh
 from scipy.spatial import cKDTree
 from torch import nn
 
@@ -183,6 +183,23 @@ def ratios(
     value = {(r["way"], r["id"], r["seed"]): r["field"][metric] for r in rows}
     ways, ids, seeds = (list(dict.fromkeys(k[i] for k in value)) for i in range(3))
     return {w: {i: float(np.mean([value[w, i, s]/value[to, i, s] for s in seeds])) for i in ids} for w in ways}
+
+def seam_figure(
+    rows:list,     # Of `compare_ways`
+):                 # matplotlib figure
+    "A point a shape, a bar at the median: error of the union over that of one network of the whole"
+    fig, axes = plt.subplots(1, 2, figsize=(7.2, 2.2), sharey=True)
+    for ax, key, title in zip(axes, ("error", "seam_error"), ("overall", "near seams")):
+        shown = {w: list(v.values()) for w, v in ratios(rows, key).items() if w not in ("whole", "the mesh itself")}
+        for i, each in enumerate(shown.values()):
+            ax.plot(i + np.linspace(-.2, .2, len(each) + 2)[1:-1], each, "o", ms=3)
+            ax.hlines(np.median(each), i - .3, i + .3, color="k", lw=1)
+        ax.axhline(1, color="grey", lw=.8, ls="--")
+        ax.set(title=title, yscale="log", xticks=range(len(shown)),
+               xticklabels=[w.partition("@")[0].replace(" ", "\n") for w in shown])
+        ax.yaxis.set_major_formatter("{x:g}"), ax.yaxis.set_minor_formatter("{x:g}")
+    axes[0].set_ylabel("error / whole's")
+    return fig
 
 def seam_table(
     rows:list,     # Of `compare_ways`

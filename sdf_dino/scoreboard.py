@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'TRAINED', 'FIXED', 'DRAWLESS', 'READINGS', 'TESTS', 'HUMAN_RAND', 'ours', 'ours_unsmoothed',
-           'ours_feedforward', 'dino', 'prototypes', 'views_dir', 'method_name', 'Test', 'psb_ids', 'parts_case',
-           'find_test', 'chosen_ids', 'weights_stamp', 'Settings', 'plan', 'claim_folder', 'case_lines', 'evaluate',
-           'merge_lines', 'far_from_record']
+           'ours_feedforward', 'ours_untrained', 'dino', 'prototypes', 'views_dir', 'method_name', 'Test', 'psb_ids',
+           'parts_case', 'find_test', 'chosen_ids', 'weights_stamp', 'Settings', 'plan', 'claim_folder', 'case_lines',
+           'evaluate', 'merge_lines', 'far_from_record']
 
 # %% ../nbs/53_scoreboard.ipynb #ebeb4439
 import re
 from dataclasses import dataclass, replace
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,10 @@ import sdf_dino.segment
 from .baselines import shape_case
 from .core import (InputError, MismatchError, ParameterError, content_hash, data_dir, file_hash, read_json, resolve, root,
                    write_json)
-from .head import load_head
+from .head import fresh_head, load_head
 from .psb import models
 from .sdf import Sampler, sample
-from .segment import PRESETS, weights_dir
+from .segment import PRESETS, load_weights, weights_dir
 from .shapes import COMPOUND_SEEDS, probe_shapes
 from .subjects import load_backbone, subject
 from .trials import Case, find_method, judge_all, latest_lines, result_lines, rows_folder
@@ -63,6 +64,16 @@ def ours_feedforward(
 )->np.ndarray:         # (N,)
     "The same with the head as it was trained"
     return _parts(x, k, seed, weights, replace(PRESETS["fast"], adapt=0))
+
+def ours_untrained(
+    x,                 # As in `ours`
+    k,                 # As in `ours`
+    seed:int=0,        # As in `ours`, and of the head
+    weights:str="",    # As in `ours`
+)->np.ndarray:         # (N,)
+    "The control: the same with a head that adapts from random weights"
+    backbone, head = load_weights(weights or subject(x).weights)
+    return _parts(x, k, seed, (backbone, fresh_head(head, seed)), "fast")
 
 # %% ../nbs/53_scoreboard.ipynb #a47f541f
 def dino(
@@ -106,7 +117,7 @@ METHODS = {"human": "human", "labels": "evaluate:labelled_parts", "one": "evalua
            "eikonal_inside": "failed:eikonal_inside", "gradient": "failed:gradient_discontinuity"}
 TRAINED = {"raw": "baselines:raw", "ndf": "baselines:ndf", **{f"raw_layer_{i}": f"baselines:raw_layer_{i}" for i in range(4)},
            "spectral_fitted": "baselines:spectral_fitted", "dino": "scoreboard:dino", "ours": "scoreboard:ours",
-           "ours_unsmoothed": "scoreboard:ours_unsmoothed",
+           "ours_unsmoothed": "scoreboard:ours_unsmoothed", "ours_untrained": "scoreboard:ours_untrained",
            "ours_feedforward": "scoreboard:ours_feedforward", "prototypes": "scoreboard:prototypes"}  # take weights
 FIXED = ("human", "labels", "one", "components")   # choose no k
 DRAWLESS = (*FIXED, "graph_cut", "eikonal", "eikonal_inside", "gradient", "spectral")              # one seed is all of them, where points are not drawn anew
@@ -120,9 +131,13 @@ def method_name(
     if ":" not in bare and bare not in known:
         raise ParameterError("methods", f"has {name!r}", f"Use {', '.join(known)}, or module:function")
     if at and ":" not in bare and bare not in TRAINED: raise ParameterError(name, "takes no weights", f"Write {bare}")
-    full = (bare if ":" in bare else f"sdf_dino.{known[bare]}") + at + weights
-    find_method(full)
-    return full
+    full = bare if ":" in bare else f"sdf_dino.{known[bare]}"
+    try: signature(find_method(full)).bind(None, 2, 0, **({"weights": weights} if at else {}))
+    except TypeError as e:
+        raise ParameterError("methods", f"has {name}, which cannot be called so: {e}",
+                             "Let it take (subject, k, seed), and weights if it has an @") from None
+    except ValueError: pass      # who is not written in Python does not say what it takes
+    return full + at + weights
 
 # %% ../nbs/53_scoreboard.ipynb #a682103d
 @dataclass(frozen=True)
@@ -189,6 +204,7 @@ def chosen_ids(
     every:list,       # All ids of a test
     words:str="",     # Comma list of ids and ranges of their numbers, such as 81,101-120; empty for all
     step:int=1,       # Take one of so many
+    test:str="this test",   # For the message
 )->list:
     "The shapes that were asked for"
     number = lambda i: int(re.search(r"(\d+)", str(i))[1]) if re.search(r"\d", str(i)) else None
@@ -197,7 +213,7 @@ def chosen_ids(
     spans = {w: range(n[0], n[-1] + 1) if n else () for w, n in ends.items()}
     hits = {w: [i for i in every if str(i) == w or number(i) in r] for w, r in spans.items()}
     none = [w for w, found in hits.items() if not found]
-    if none: raise ParameterError("ids", f"{', '.join(none)}: not in this test", f"It has {every[0]} … {every[-1]}")
+    if none: raise ParameterError("ids", f"{', '.join(none)}: not in {test}", f"It has {every[0]} … {every[-1]}")
     return [i for i in every if not words or any(i in found for found in hits.values())][::step]
 
 def _own_files(method, weights):
@@ -238,10 +254,13 @@ class Settings:
     workers:int = 2          # Shapes at a time
     force:bool = False       # Make rows again that are there
     folder:str = ""          # Target of the rows; empty: evaluate/ in the data folder
+    seconds:float = 900.     # Time limit of one shape
 
     def __post_init__(self):
         for name in ("step", "seeds", "points", "workers"):
             if getattr(self, name) < 1: raise ParameterError(name, f"is {getattr(self, name)}", "Give 1 or more")
+        if self.smooth < 0: raise ParameterError("smooth", f"is {self.smooth}", "Give 0, which leaves it out, or more")
+        if self.seconds <= 0: raise ParameterError("seconds", f"is {self.seconds}", "Give more than 0")
     @property
     def place(self)->Path: return Path(self.folder) if self.folder else data_dir()/"evaluate"
     @property
@@ -254,6 +273,8 @@ def plan(
     settings:Settings,    # What else
 )->list:                  # (method, what yields its lines), not yet begun
     "What will run; every mistake in a call is found here"
+    for name, words in (("tests", tests), ("methods", methods)):
+        if not words: raise ParameterError(name, "is empty", "Name at least one")
     for m in methods: method_name(m)
     out, found = [], {name: find_test(name) for name in tests}
     for name, test in found.items():
@@ -261,7 +282,8 @@ def plan(
             out += [(m, lines) for m in methods if (lines := test(m, settings)) is not None]
             continue
         meshes = "data" in test.options
-        ids = chosen_ids(test.ids(settings.benchmark if meshes else "", settings.categories), settings.ids, settings.step)
+        ids = chosen_ids(test.ids(settings.benchmark if meshes else "", settings.categories), settings.ids, settings.step,
+                         name)
         out += [(m, case_lines(name, test, ids, m, weights_stamp(m, test.weights), settings))
                 for m in methods if meshes or m not in ("human", "labels")]
     idle = [m for m in methods if m not in dict(out)]
@@ -300,7 +322,7 @@ def case_lines(
         for seed in range(1 if method in DRAWLESS and not test.drawn else settings.seeds):
             folder = rows_folder(settings.place/where, method, seed)
             runs.append(judge_all(test.case, ids, method_name(method), folder, own, seed, not own and seed == 0, stamp,
-                                  settings.force, settings.workers, **options))
+                                  settings.force, settings.workers, settings.seconds, **options))
         counted = [[r for r in rows if not r.get("control")] or rows for rows in runs]
         for reading, suffix in test.readings.items():
             if reading in runs[0][0]: yield result_lines(where + suffix, method, counted, reading)

@@ -43,8 +43,9 @@ def find_method(
     full, _, weights = name.partition("@")
     module, _, function = full.partition(":")
     try: found = getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as e:
-        raise ParameterError("method", f"{name} is not found ({e})", "Name it module:function") from None
+    except Exception as e:      # whatever a user's module does when it is imported
+        raise ParameterError("method", f"{name} is not found ({type(e).__name__}: {e})", "Name it module:function") from None
+    if not callable(found): raise ParameterError("method", f"{name} is no function", "Name it module:function")
     return partial(found, weights=weights) if weights else found
 
 # %% ../nbs/49_trials.ipynb #f36eb66d
