@@ -67,7 +67,7 @@ TABLES = {   # one a page is wide enough for
 ORDER = ("human", "labels", "one", "components", "patches", "patches_sorted", "graph_cut", "eikonal", "eikonal_inside",
          "gradient", "xyz", "xyz_normals", "encoding", "random", "diameter", "coacd", "sight", "spectral", "raw",
          "ndf", "raw_layer_0", "raw_layer_1", "raw_layer_2", "raw_layer_3", "spectral_fitted", "dino", "prototypes",
-         "ours_feedforward", "ours_unsmoothed", "ours")
+         "ours_feedforward", "sdf_dino.coseg:activation_means", "ours_untrained", "ours_unsmoothed", "ours")
 
 # %% ../nbs/57_board.ipynb #e9e12261
 def whole_lines(
