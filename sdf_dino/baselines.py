@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['kmeans_xyz', 'kmeans_xyz_normals', 'kmeans_encoding', 'kmeans_random', 'raw', 'raw_layer_0', 'raw_layer_1',
-           'raw_layer_2', 'raw_layer_3', 'ndf', 'components', 'features', 'by_kmeans', 'eigengap', 'nearest_label',
-           'sight', 'spectral', 'spectral_fitted', 'shape_diameter', 'even_out', 'diameter', 'convex_pieces', 'deepest',
-           'points_case', 'shape_case']
+           'raw_layer_2', 'raw_layer_3', 'ndf', 'components', 'features', 'unit_length', 'by_kmeans', 'eigengap',
+           'nearest_label', 'sight', 'spectral', 'spectral_fitted', 'shape_diameter', 'even_out', 'diameter',
+           'convex_pieces', 'deepest', 'points_case', 'shape_case']
 
 # %% ../nbs/51_baselines.ipynb #539bd81c
 import warnings
@@ -59,6 +59,12 @@ def features(
     return found[kind]
 
 # %% ../nbs/51_baselines.ipynb #f74bc25d
+def unit_length(
+    x,                 # (…, D)
+)->np.ndarray:         # (…, D)
+    "Vectors at length one; of no length where they have none"
+    return x/np.linalg.norm(x, axis=-1, keepdims=True).clip(1e-12)
+
 def by_kmeans(
     kind:str,          # As in `features`
     unit:bool=False,   # Each point's feature to length one
@@ -67,7 +73,7 @@ def by_kmeans(
     def method(x, k, seed=0, weights=""):
         s = subject(x)
         f = features(fitted(s, seed, weights) if weights else s, kind, seed)
-        if unit: f = f/np.linalg.norm(f, axis=1, keepdims=True).clip(1e-12)
+        if unit: f = unit_length(f)
         return cluster(f, k or choose_parts(f, seed=seed)[0], seed)
     return method
 

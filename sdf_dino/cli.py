@@ -222,14 +222,14 @@ def evaluate(
     words = lambda text: [w.strip() for w in text.split(",") if w.strip()]
     asked = Settings(data, categories, ids, step, seeds, own, smooth, points, workers, force, out, seconds)
     say = lambda v: "–" if v is None else f"{v:.4f}"
-    useless = {}
+    useless = set()
     for r in score(words(tests), words(methods), asked):
-        if "/" not in r["test"] and r["failed"] == r["shapes"]*r["seeds"]: useless[r["method"]] = True
+        if "/" not in r["test"] and r["failed"] == r["shapes"]*r["seeds"]: useless.add(r["method"])
         typer.echo(json.dumps(r) if as_json else f"{r['test']:14s} {r['method']:18s} {r['metric']:12s} {say(r['mean'])} ± "
                    f"{say(r['std'])}  {r['seeds']} seeds, {say(r['seconds_per_shape'])} s a shape"
                    + f", {r['failed']} failed (\"error\" in their rows says why)"*bool(r["failed"]))
     if useless:
-        raise ParameterError("methods", f"has {', '.join(useless)}, which failed on every shape of a test", "Read \"error\" in their rows")
+        raise ParameterError("methods", f"has {', '.join(sorted(useless))}, which failed on every shape of a test", "Read \"error\" in their rows")
 
 # %% ../nbs/90_cli.ipynb #1391389e
 if __name__ == "__main__" and not hasattr(sys, "ps1") and "ipykernel" not in sys.modules: main()

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np, trimesh
 
 import sdf_dino.segment
-from .baselines import features
+from .baselines import features, unit_length
 from .core import InputError, ParameterError, data_dir, load_tensors, progress, read_meta, save_tensors
 from .evaluate import one_segment, overlap
 from .fit import kept_fit
@@ -67,8 +67,7 @@ def unit_activations(
     weights:str="",    # As in `activations`
 )->np.ndarray:         # (N, D)
     "The same at length one, as NDF compares its descriptors"
-    found = activations(s, k, seed, weights)
-    return found/np.linalg.norm(found, axis=1, keepdims=True).clip(1e-12)
+    return unit_length(activations(s, k, seed, weights))
 
 def head_features(
     s:Subject,         # A mesh at points
@@ -96,6 +95,7 @@ def adapted_features(
     "The same of a head that adapted to each mesh, and so perhaps away from the others"
     return head_features(s, k, seed, weights, PRESETS["fast"].adapt)
 
+# %% ../nbs/54_coseg.ipynb #aabcd0a9
 def _with_parts(s, seed, weights):
     "What `segment` says, the number of parts its own"
     return sdf_dino.segment.segment(s.mesh, weights=weights or s.weights, seed=seed, fits=data_dir()/"fits")
@@ -127,6 +127,7 @@ def mean_over(
     names, at = np.unique(labels, return_inverse=True)
     return np.stack([features[at == i].mean(0) for i in range(len(names))])[at]
 
+# %% ../nbs/54_coseg.ipynb #b14c8b11
 def strongest(
     s:Subject,         # As in `head_features`
     k,                 # As in `head_features`

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score
 
-from .baselines import shape_case
+from .baselines import shape_case, unit_length
 from .decoder import query
 from .head import ProjectionHead
 from .plot import render_points
@@ -82,17 +82,15 @@ def type_information(
     return float(adjusted_mutual_info_score(np.concatenate([l.kinds[l.labels] for l in looks]), names))
 
 # %% ../nbs/59_vocabulary.ipynb #b6b69cbe
-def _unit(x): return x/np.linalg.norm(x, axis=-1, keepdims=True).clip(1e-12)
-
 def _soft(logits, temp=.1):
     e = np.exp((logits - logits.max(1, keepdims=True))/temp)
     return e/e.sum(1, keepdims=True)
 
 DESCRIPTIONS = {   # Of one part: (Look, which points are it) → vector
-    "part feature": lambda l, at: _unit(l.features[at]).mean(0),
+    "part feature": lambda l, at: unit_length(l.features[at]).mean(0),
     "prototypes": lambda l, at: _soft(l.logits[at]).mean(0),
     "raw activations": lambda l, at: l.acts[at].mean(0),
-    "raw activations, as NDF": lambda l, at: _unit(l.acts[at]).mean(0),
+    "raw activations, as NDF": lambda l, at: unit_length(l.acts[at]).mean(0),
     "position": lambda l, at: l.points[at].mean(0),
     "normals alone": lambda l, at: np.linalg.eigvalsh(l.normals[at].T @ l.normals[at]/at.sum())}
 
@@ -112,7 +110,7 @@ def nearest_parts(
     k:int,                # How many
 )->np.ndarray:            # (P,k), nearest first
     "The parts of other shapes that are most alike"
-    v = _unit(vectors - vectors.mean(0))
+    v = unit_length(vectors - vectors.mean(0))
     alike = np.where(shapes[:, None] == shapes, -np.inf, v @ v.T)
     return np.argsort(-alike, axis=1, kind="stable")[:, :k]
 
