@@ -203,9 +203,10 @@ def _inputs(sources, out):
     return found
 
 def _digest(weights):
-    "What weights hold, not what they are called"
+    "What weights hold, not what they are called; heads of controls beside them are not read"
     names = weights_names() if weights == "auto" else [weights]
-    return [file_hash(f)[:12] for n in names for f in sorted(weights_dir(n).rglob("*.safetensors"))]
+    return [file_hash(f)[:12] for n in names for part in ("backbone", "head")
+            for f in sorted((weights_dir(n)/part).glob("*.safetensors"))]
 
 def _claims(todo, targets, request, how, journal, force):
     "Refuse to overwrite what this folder's journal does not know under the same request"

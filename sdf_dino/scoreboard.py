@@ -104,7 +104,7 @@ def views_dir(
     folder = weights_dir(weights)/"views"
     if (folder/"config.json").exists(): return folder
     raise InputError(folder, "has no head of the design's views",
-                     "Train one on that backbone with `sdf_dino run 40_dino probe`, and copy its head-0 there")
+                     f"Train one with `sdf_dino run 40_dino {weights}-views`, after the job in nbs/jobs.yml of compounds or psb_a")
 
 # %% ../nbs/53_scoreboard.ipynb #5fd2c55b
 METHODS = {"human": "human", "labels": "evaluate:labelled_parts", "one": "evaluate:one_segment",
@@ -290,6 +290,8 @@ def plan(
     if idle: raise ParameterError("methods", f"has {', '.join(idle)}, which {', '.join(tests)} cannot ask", "Leave them out")
     if any("data" in getattr(test, "options", ("data",)) for test in found.values()):
         claim_folder(settings.place, settings.benchmark)
+    elif settings.categories:
+        raise ParameterError("categories", f"is {settings.categories}, but {', '.join(tests)} have none", "Name psb, coseg or robust")
     return out
 
 def claim_folder(
