@@ -197,7 +197,9 @@ def find_test(
 ):               # A `Test`, or a function that gives lines
     "A test by name; `ParameterError` when there is none"
     if name not in TESTS: raise ParameterError("tests", f"has {name!r}", f"Use {', '.join(TESTS)}")
-    return TESTS[name] if isinstance(TESTS[name], Test) else find_method(f"sdf_dino.{TESTS[name]}")
+    if isinstance(TESTS[name], Test): return TESTS[name]
+    module, _, what = TESTS[name].partition(":")
+    return getattr(import_module(f"sdf_dino.{module}"), what)
 
 # %% ../nbs/53_scoreboard.ipynb #f192f4c9
 def chosen_ids(
