@@ -157,9 +157,9 @@ def shape_chart(
     mean = np.array([[np.mean(v) if v else np.nan for v in vs] for vs in each])
     rank = mean[[m not in REFERENCES for m in methods]] if set(methods) - set(REFERENCES) else mean
     low, high = np.nanmin(rank, 0), np.nanmax(rank, 0)
-    shade = np.clip((mean - low)/np.maximum(high - low, 1e-9), 0, 1)
+    behind = (high - mean if better > 0 else mean - low)/np.maximum(high - low, .2)
     fig, ax = plt.subplots(figsize=(1.6 + .62*len(names), .5 + .27*len(methods)))
-    ax.imshow(shade if better > 0 else 1 - shade, cmap="Greens", vmin=0, vmax=1.6, aspect="auto")
+    ax.imshow(1 - behind.clip(0, 1), cmap="Greens", vmin=0, vmax=1.6, aspect="auto")
     for (i, j), v in np.ndenumerate(mean):
         if np.isnan(v): continue
         ax.text(j, i - .12*(len(each[i][j]) > 1), f"{v:.2f}", ha="center", va="center", fontsize=7)
