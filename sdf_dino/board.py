@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TABLES', 'ORDER', 'REFERENCES', 'read_lines', 'read_rows', 'Column', 'whole_lines', 'board', 'best_of', 'table_lines',
-           'shape_chart', 'by_score', 'middle_ones', 'shown_parts', 'gallery', 'by_training_shapes']
+           'score_cells', 'shape_chart', 'by_score', 'middle_ones', 'shown_parts', 'gallery', 'by_training_shapes']
 
 # %% ../nbs/57_board.ipynb #a41a93e3
 from dataclasses import dataclass
@@ -141,29 +141,41 @@ def _mean(by, name, seed, key, reading, metric):
     v = [x for x in v if x is not None]
     return float(np.mean(v)) if v else None
 
-def shape_chart(
+def score_cells(
     rows:dict,         # Of one test, as `read_rows` gives them
     metric:str,        # Which score
     reading:str,       # Which reading
     key:str="id",      # What a column is: id, or a group such as category
+)->tuple:              # (methods, columns, mean, deviation over seeds), both (methods, columns), NaN where there is none
+    "Scores by shape or by group, in the order of the table"
+    methods, names = sorted(rows, key=_place), sorted({r[key] for by in rows.values() for rs in by.values() for r in rs})
+    mean, std = np.full((2, len(methods), len(names)), np.nan)
+    for i, m in enumerate(methods):
+        for j, name in enumerate(names):
+            seeds = range(max(map(len, rows[m].values())))
+            v = [x for s in seeds if (x := _mean(rows[m], name, s, key, reading, metric)) is not None]
+            if v: mean[i, j] = np.mean(v)
+            if len(v) > 1: std[i, j] = np.std(v, ddof=1)
+    return methods, names, mean, std
+
+# %% ../nbs/57_board.ipynb #3b433ae7
+def shape_chart(
+    methods:list,      # As `score_cells` gives them
+    names:list,        # Likewise
+    mean:np.ndarray,   # Likewise
+    std:np.ndarray,    # Likewise
     better:int=1,      # 1: more; -1: less
 ):                     # matplotlib figure
-    "Scores by shape or by group, a row a method"
-    names = sorted({r[key] for by in rows.values() for rs in by.values() for r in rs})
-    methods = sorted(rows, key=_place)
-    seeds = {m: max(map(len, rows[m].values())) for m in methods}
-    each = [[[v for j in range(seeds[m]) if (v := _mean(rows[m], n, j, key, reading, metric)) is not None] for n in names]
-            for m in methods]     # one mean a seed
-    mean = np.array([[np.mean(v) if v else np.nan for v in vs] for vs in each])
-    rank = mean[[m not in REFERENCES for m in methods]] if set(methods) - set(REFERENCES) else mean
-    low, high = np.nanmin(rank, 0), np.nanmax(rank, 0)
+    "A row a method, a cell a score"
+    rank = mean[[m not in REFERENCES for m in methods]]
+    low, high = (f(rank if len(rank) else mean, 0) for f in (np.nanmin, np.nanmax))
     behind = (high - mean if better > 0 else mean - low)/np.maximum(high - low, .2)
     fig, ax = plt.subplots(figsize=(1.6 + .62*len(names), .5 + .27*len(methods)))
-    ax.imshow(1 - behind.clip(0, 1), cmap="Greens", vmin=0, vmax=1.6, aspect="auto")
+    ax.imshow(1 - behind.clip(0, 1), cmap="Greens", vmin=0, vmax=1.6, aspect="auto")     # black is read on all of it
     for (i, j), v in np.ndenumerate(mean):
-        if np.isnan(v): continue
-        ax.text(j, i - .12*(len(each[i][j]) > 1), f"{v:.2f}", ha="center", va="center", fontsize=7)
-        if len(each[i][j]) > 1: ax.text(j, i + .3, f"± {np.std(each[i][j], ddof=1):.2f}", ha="center", va="center", fontsize=4)
+        spread = not np.isnan(std[i, j])
+        if not np.isnan(v): ax.text(j, i - .12*spread, f"{v:.2f}", ha="center", va="center", fontsize=7)
+        if spread: ax.text(j, i + .3, f"± {std[i, j]:.2f}", ha="center", va="center", fontsize=4)
     ax.set(xticks=range(len(names)), yticks=range(len(methods)))
     ax.set_xticklabels(names, rotation=30, ha="left", rotation_mode="anchor", fontsize=7)
     ax.set_yticklabels(methods, fontsize=7)
@@ -172,6 +184,7 @@ def shape_chart(
     for side in ax.spines.values(): side.set_visible(False)
     return fig
 
+# %% ../nbs/57_board.ipynb #bd62510d
 def by_score(
     rows:dict,           # id → rows, of one method on the benchmark
     reading:str="split", # Which reading

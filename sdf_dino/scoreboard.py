@@ -104,7 +104,7 @@ def views_dir(
     folder = weights_dir(weights)/"views"
     if (folder/"config.json").exists(): return folder
     raise InputError(folder, "has no head of the design's views",
-                     f"Train one with `sdf_dino run 40_dino {weights}-views`, after the job in nbs/jobs.yml of compounds or psb_a")
+                     "Train one on that backbone as `sdf_dino run 40_dino psb_a-views` does on its own, and keep its head-0 there")
 
 # %% ../nbs/53_scoreboard.ipynb #5fd2c55b
 METHODS = {"human": "human", "labels": "evaluate:labelled_parts", "one": "evaluate:one_segment",
