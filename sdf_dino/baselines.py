@@ -251,7 +251,7 @@ def points_case(
 )->Case:
     "A labelled shape as a test of any method"
     s, true = of_shape(shape, points, seed, weights)
-    return Case(s, points, shape.n_parts, lambda found: {"points": part_scores(true, found)}, {})
+    return Case(s, points, shape.n_parts, lambda found: {"points": part_scores(true, found)}, {}, truth=shape)
 
 def shape_case(
     id:str,            # Name of a probe shape, or compound_<seed>

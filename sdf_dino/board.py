@@ -30,13 +30,13 @@ def read_lines(
 def read_rows(
     folders:list,   # As in `read_lines`
     test:str,       # Name, such as psb
-)->dict:            # Method → {id: [row, one a seed]}, the row with the path of its file
+)->dict:            # Method → {id: {seed: row}}, the row with the path of its file
     "The rows of a test"
     places = [p for f in folders for p in (resolve(f)/"rows"/test, resolve(f)/test) if p.is_dir()]
-    paths, out = {p.parts[-3:]: p for place in places for p in place.glob("*/*/*.json")}, {}   # a later folder's count
-    for (method, _, _), path in sorted(paths.items()):
+    paths, out = {p.parts[-3:]: p for place in places for p in place.glob("*/[0-9]*/*.json")}, {}   # a later folder's count
+    for (method, seed, _), path in sorted(paths.items()):
         row = read_json(path) | {"path": path}
-        out.setdefault(method, {}).setdefault(row["id"], []).append(row)
+        out.setdefault(method, {}).setdefault(row["id"], {})[int(seed)] = row
     return out
 
 # %% ../nbs/57_board.ipynb #8d55aff6
@@ -61,13 +61,14 @@ TABLES = {   # one a page is wide enough for
     "tests": (Column("nine, ARI", "nine", "ari"), Column("nine, own k", "nine/own", "ari"),
               Column("compounds, ARI", "compounds", "ari"), Column("compounds, own k", "compounds/own", "ari"),
               Column("architecture, ARI", "architecture", "ari"), Column("architecture, own k", "architecture/own", "ari"),
-              Column("co-segmentation, mIoU", "coseg", "miou"),
+              Column("co-segmentation, mIoU", "coseg", "miou"), Column("centred", "coseg/centred", "miou"),
               Column("32 clusters", "coseg/prototypes", "miou"), Column("disturbed, Rand error", "robust", "rand", -1),
               Column("part-wise, seam error 10⁻³", "parts", "seam_error", -1, 1e3, 2))}
 ORDER = ("human", "labels", "one", "components", "patches", "patches_sorted", "graph_cut", "eikonal", "eikonal_inside",
          "gradient", "xyz", "xyz_normals", "encoding", "random", "diameter", "coacd", "sight", "spectral", "raw",
          "ndf", "raw_layer_0", "raw_layer_1", "raw_layer_2", "raw_layer_3", "spectral_fitted", "dino", "prototypes",
-         "ours_feedforward", "sdf_dino.coseg:activation_means", "ours_untrained", "ours_unsmoothed", "ours")
+         "ours_feedforward", "sdf_dino.coseg:place_means", "sdf_dino.coseg:activation_means", "ours_untrained",
+         "ours_unsmoothed", "ours")
 REFERENCES = ("human", "labels")     # made by people: they do not compete
 
 def _place(method):
@@ -104,12 +105,14 @@ def board(
 def best_of(
     columns:list,    # As `board` gives them
     rows:dict,       # Likewise
-)->list:             # Names of the best methods of each column: those that no printed digit tells from the best
+)->list:             # Names of the best methods of each column: those that neither printed digit nor spread tells from the best
     "Who is best at what"
     out = []
     for i, c in enumerate(columns):
-        able = {m: round(c.better*cells[i][0], c.digits) for m, cells in rows.items() if cells[i] and m not in REFERENCES}
-        out.append({m for m, v in able.items() if c.better and v == max(able.values())})
+        able = {m: (round(c.better*v[0], c.digits), round(v[1] or 0, c.digits))
+                for m, cells in rows.items() if (v := cells[i]) and m not in REFERENCES}
+        best, spread = max(able.values(), default=(0, 0))
+        out.append({m for m, (v, own) in able.items() if c.better and round(best - v, c.digits) <= max(spread, own)})
     return out
 
 # %% ../nbs/57_board.ipynb #a23d714f
@@ -135,11 +138,12 @@ def table_lines(
                       r"\bottomrule", r"\end{tabular}"])
 
 # %% ../nbs/57_board.ipynb #6db64b79
-def _mean(by, name, seed, key, reading, metric):
-    "Of the shapes of one name under one seed; None where no score is"
-    v = [rs[seed][reading][metric] for rs in by.values() if len(rs) > seed and rs[seed][key] == name]
-    v = [x for x in v if x is not None]
-    return float(np.mean(v)) if v else None
+def _over_seeds(shapes):
+    "(mean of the means of shapes, deviation over the seeds that all have); of [{seed: score or None}]"
+    able = [v for v in ({s: x for s, x in by.items() if x is not None} for by in shapes) if v]
+    if not able: return np.nan, np.nan
+    means = [np.mean([v[s] for v in able]) for s in set.intersection(*map(set, able))]
+    return np.mean([np.mean(list(v.values())) for v in able]), np.std(means, ddof=1) if len(means) > 1 else np.nan
 
 def score_cells(
     rows:dict,         # Of one test, as `read_rows` gives them
@@ -148,15 +152,11 @@ def score_cells(
     key:str="id",      # What a column is: id, or a group such as category
 )->tuple:              # (methods, columns, mean, deviation over seeds), both (methods, columns), NaN where there is none
     "Scores by shape or by group, in the order of the table"
-    methods, names = sorted(rows, key=_place), sorted({r[key] for by in rows.values() for rs in by.values() for r in rs})
-    mean, std = np.full((2, len(methods), len(names)), np.nan)
-    for i, m in enumerate(methods):
-        for j, name in enumerate(names):
-            seeds = range(max(map(len, rows[m].values())))
-            v = [x for s in seeds if (x := _mean(rows[m], name, s, key, reading, metric)) is not None]
-            if v: mean[i, j] = np.mean(v)
-            if len(v) > 1: std[i, j] = np.std(v, ddof=1)
-    return methods, names, mean, std
+    of = lambda by: next(iter(by.values()))[key]
+    methods, names = sorted(rows, key=_place), sorted({of(by) for shapes in rows.values() for by in shapes.values()})
+    cells = [[_over_seeds([{s: r[reading][metric] for s, r in by.items()} for by in rows[m].values() if of(by) == name])
+              for name in names] for m in methods]
+    return methods, names, *np.moveaxis(cells, -1, 0)
 
 # %% ../nbs/57_board.ipynb #3b433ae7
 def shape_chart(
@@ -190,14 +190,14 @@ def by_score(
     reading:str="split", # Which reading
 )->dict:                 # id → mean Rand-index error over seeds, the worst first
     "Models in the order of their error"
-    error = {i: float(np.mean([r[reading]["rand"] for r in rs])) for i, rs in rows.items()}
+    error = {i: float(np.mean([r[reading]["rand"] for r in by.values()])) for i, by in rows.items()}
     return dict(sorted(error.items(), key=lambda kv: -kv[1]))
 
 def middle_ones(
     rows:dict,      # As in `by_score`
 )->list:            # One id a category
     "The mesh in the middle of each category"
-    order, kind = by_score(rows), {i: rs[0]["category"] for i, rs in rows.items()}
+    order, kind = by_score(rows), {i: next(iter(by.values()))["category"] for i, by in rows.items()}
     each = {c: [i for i in order if kind[i] == c] for c in dict.fromkeys(kind.values())}
     return [ids[len(ids)//2] for ids in each.values()]
 
@@ -207,13 +207,15 @@ def shown_parts(
     rows:dict,       # Method → {id: rows}, as `read_rows` gives them
     methods:list,    # Which
 )->tuple:            # (pictures: people, then each method; their notes)
-    "A mesh with its parts by people and by methods, in the same colours where they agree"
+    "A mesh with its parts by people and by methods, in the same colours where they agree; of seeds, the one nearest to their mean"
     mesh = trimesh.Trimesh(model.mesh.vertices - model.mesh.bounds.mean(0), model.mesh.faces, process=False)
     drawn = next(s for s in model.segmentations() if len(np.unique(s)) == model.n_segments())
     drawn = np.unique(drawn, return_inverse=True)[1]
     pictures, notes = [render_mesh(mesh, drawn, 220)], [f"{model.category} {model.id}"]
     for m in methods:
-        row = next((r for r in rows[m][model.id] if r["path"].with_suffix(".safetensors").exists()), rows[m][model.id][0])
+        mine, error = rows[m][model.id].values(), by_score({0: rows[m][model.id]})[0]
+        able = [r for r in mine if r["path"].with_suffix(".safetensors").exists()]
+        row = min(able or mine, key=lambda r: abs(r["split"]["rand"] - error))
         kept = row["path"].with_suffix(".safetensors")
         found = load_tensors(kept)[0]["labels"] if kept.exists() else np.zeros_like(drawn)
         pictures.append(render_mesh(mesh, match_labels(drawn, found), 220))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COSEG', 'seen', 'coordinates', 'activations', 'unit_activations', 'head_features', 'adapted_features', 'part_means',
-           'activation_means', 'mean_over', 'strongest', 'look_into', 'look_at_all', 'jointly', 'vote', 'category_rows',
-           'coseg_lines']
+           'activation_means', 'place_means', 'mean_over', 'strongest', 'look_into', 'look_at_all', 'jointly',
+           'centred', 'vote', 'category_rows', 'coseg_lines']
 
 # %% ../nbs/54_coseg.ipynb #ab47c68a
 import shutil, time
@@ -119,6 +119,15 @@ def activation_means(
     "The control: the mean of `activations` over the same parts"
     return mean_over(activations(s, k, seed, weights), _with_parts(s, seed, weights).labels[s.face])
 
+def place_means(
+    s:Subject,         # As in `head_features`
+    k,                 # As in `head_features`
+    seed:int=0,        # As in `head_features`
+    weights:str="",    # As in `head_features`
+)->np.ndarray:         # (N,3)
+    "The other control: the mean of the coordinates over the same parts"
+    return mean_over(s.points, _with_parts(s, seed, weights).labels[s.face])
+
 def mean_over(
     features,        # (N, D)
     labels,          # (N,)
@@ -207,6 +216,12 @@ def jointly(
     labels = iter(np.split(cluster(rows, k, seed), np.cumsum([len(f) for f in good])[:-1]))
     return np.concatenate([next(labels) if f.ndim == 2 else f for f in found])
 
+def centred(
+    found:list,     # As in `jointly`
+)->list:            # The same; labels as they are
+    "Features without what all points of a mesh share"
+    return [f - f.mean(0, dtype=np.float64) if f.ndim == 2 else f for f in found]
+
 def vote(
     found,     # Labels over the whole set, (N,); -1 for none
     true,      # Names of the parts, (N,)
@@ -223,17 +238,18 @@ def category_rows(
     kinds:list,      # Category of each mesh
     answers:list,    # (found, names, seconds) of each, as `look_at_all` gives them
     seed:int=0,      # Of k-means
-)->list:             # One row a category: readings parts and prototypes, as `judge` would write them
+)->list:             # One row a category: readings parts, centred and prototypes, as `judge` would write them
     "Scores of a method by category"
     rows = []
     for kind in dict.fromkeys(kinds):
         found, names, seconds = zip(*(a for k, a in zip(kinds, answers) if k == kind))
         known = np.concatenate(names) != ""
         true = np.concatenate(names)[known]
+        few, many = len(np.unique(true)), HeadConfig().prototypes
         rows.append({"id": kind, "seconds": float(np.mean(seconds)), "meshes": len(found),
                      "failed": sum(f.ndim == 1 and (f < 0).all() for f in found),
-                     **{name: _score(found, k, seed, known, true) for name, k in (
-                         ("parts", len(np.unique(true))), ("prototypes", HeadConfig().prototypes))}})
+                     **{name: _score(said, k, seed, known, true) for name, said, k in (
+                         ("parts", found, few), ("centred", centred(found), few), ("prototypes", found, many))}})
     return rows
 
 def _score(found, k, seed, known, true):
@@ -272,7 +288,7 @@ def _asked(method, full, stamp, kinds, ids, settings):
         found = look_at_all(settings.benchmark, ids, full, folder, seed, stamp, settings.workers,
                             seconds=settings.seconds)
         runs.append(category_rows([kinds[i] for i in ids], found, seed))
-    for reading, suffix in (("parts", ""), ("prototypes", "/prototypes")):
+    for reading, suffix in (("parts", ""), ("centred", "/centred"), ("prototypes", "/prototypes")):
         yield _lines(f"coseg{suffix}", method, runs, reading, ids)
     for kind in (r["id"] for r in runs[0]):
         mine = [i for i in ids if kinds[i] == kind]

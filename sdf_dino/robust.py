@@ -77,9 +77,9 @@ class Disturbed:
     model:Model              # The original
     mesh:trimesh.Trimesh     # What has become of its mesh
     def __post_init__(self):
-        self.id, self.category, same = self.model.id, self.model.category, np.arange(len(self.model.mesh.faces))
-        kept = len(self.mesh.faces) == len(same)
-        self.back = same if kept else carry_labels(self.model.mesh, same, self.mesh)
+        self.id, self.category, old = self.model.id, self.model.category, self.model.mesh
+        same = np.arange(len(old.faces))
+        self.back = same if np.array_equal(old.faces, self.mesh.faces) else carry_labels(old, same, self.mesh)
     def segmentations(self)->list: return [s[self.back] for s in self.model.segmentations()]
     def parts(self)->tuple: return self.model.parts()[0], self.model.parts()[1][self.back]
     def n_segments(self)->int: return self.model.n_segments()

@@ -119,8 +119,9 @@ TRAINED = {"raw": "baselines:raw", "ndf": "baselines:ndf", **{f"raw_layer_{i}": 
            "spectral_fitted": "baselines:spectral_fitted", "dino": "scoreboard:dino", "ours": "scoreboard:ours",
            "ours_unsmoothed": "scoreboard:ours_unsmoothed", "ours_untrained": "scoreboard:ours_untrained",
            "ours_feedforward": "scoreboard:ours_feedforward", "prototypes": "scoreboard:prototypes"}  # take weights
-FIXED = ("human", "labels", "one", "components")   # choose no k
-DRAWLESS = (*FIXED, "graph_cut", "eikonal", "eikonal_inside", "gradient", "spectral")              # one seed is all of them, where points are not drawn anew
+_DRAWLESS = ("human", "labels", "one", "components")
+FIXED = (*_DRAWLESS, "prototypes")       # choose no k, or always
+DRAWLESS = (*_DRAWLESS, "graph_cut", "eikonal", "eikonal_inside", "gradient", "spectral")   # one seed is all of them, where points are not drawn anew
 
 def method_name(
     name:str,    # A name of the table or `module:function`, either perhaps with @weights
@@ -169,7 +170,7 @@ def parts_case(
 )->Case:
     "A shape scored by what small networks of the parts make of it; everything one part is the network of the whole"
     part, case = import_module("sdf_dino.partwise"), shape_case(id, seed, **how)
-    shape, config = case.given.source, part.FieldConfig(seed=seed)
+    shape, config = case.truth, part.FieldConfig(seed=seed)
     def score(found):
         drawn = sample(part.whole_field(shape), Sampler(30_000, 1), seed)
         owner = np.unique(found, return_inverse=True)[1][cKDTree(case.given.points).query(drawn.points)[1]]

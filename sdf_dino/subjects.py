@@ -30,7 +30,7 @@ class Subject:
     normals:np.ndarray       # Outward there, (N,3)
     mesh:trimesh.Trimesh     # Closed where the shape is
     face:np.ndarray          # Face of the mesh that each point belongs to, (N,)
-    source:object            # With `name`, `sdf(points)` and `surface(n, seed)`
+    source:object            # With `name`, `sdf(points)` and `surface(n, seed)`, which knows no labels
     weights:str=""           # Name of the weights that may be used on it
     decoder:object=None      # `DeepSDF` that knows the shape, where there is one
     latent:object=None       # Its code for the shape, (L,)
@@ -51,9 +51,15 @@ def of_shape(
     points, normals, labels = shape.surface(n, seed=1000 + seed)
     mesh = to_mesh(shape, resolution)
     face = cKDTree(mesh.triangles_center).query(points)[1]
-    return Subject(points, normals, mesh, face, shape, weights), labels
+    return Subject(points, normals, mesh, face, _Bare(shape), weights), labels
 
 # %% ../nbs/48_subjects.ipynb #75d19ded
+class _Bare:
+    "An analytic shape without its labels"
+    def __init__(self, shape):
+        self.name, self.sdf = shape.name, lambda points: shape.sdf(points)
+        self.surface = lambda n, seed=0: (*shape.surface(n, seed)[:2], None)
+
 class _Lazy:
     "A mesh as a field, prepared when first asked"
     name = "mesh"

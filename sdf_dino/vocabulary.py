@@ -43,10 +43,11 @@ def look_at(
     seed:int=0,            # Seed of the points, and of the fit where one is needed
 )->Look:
     "One shape, described"
-    s = fitted(shape_case(name, seed, n, weights).given, seed)
+    case = shape_case(name, seed, n, weights)
+    s, shape = fitted(case.given, seed), case.truth
     features, logits = part_features(s.decoder, s.latent, head, s.points)
     acts = np.hstack(query(s.decoder, s.points, s.latent, activations=True)[1])
-    return Look(name, s.points, s.normals, s.source.label(s.points), np.array(s.source.kinds), features, logits, acts)
+    return Look(name, s.points, s.normals, shape.label(s.points), np.array(shape.kinds), features, logits, acts)
 
 # %% ../nbs/59_vocabulary.ipynb #6fef87e1
 def prototype_use(
