@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['TABLES', 'ORDER', 'REFERENCES', 'read_lines', 'read_rows', 'Column', 'whole_lines', 'board', 'best_of', 'table_lines',
-           'score_cells', 'shape_chart', 'by_score', 'middle_ones', 'shown_parts', 'gallery', 'by_training_shapes']
+           'score_cells', 'shape_chart', 'paired', 'by_score', 'middle_ones', 'shown_parts', 'gallery',
+           'by_training_shapes']
 
 # %% ../nbs/57_board.ipynb #a41a93e3
 from dataclasses import dataclass
@@ -185,6 +186,19 @@ def shape_chart(
     return fig
 
 # %% ../nbs/57_board.ipynb #bd62510d
+def paired(
+    a:dict,              # id → {seed: row}, of one method
+    b:dict,              # The same of another
+    reading:str,         # Which reading
+    metric:str,          # Which score
+)->tuple:                # (mean over shapes of a - b, its standard error, shapes); a shape counts by the seeds that both have
+    "Two methods, shape by shape"
+    score = lambda rows, i, s: rows[i][s][reading][metric]
+    both = {i: a[i].keys() & b[i].keys() for i in a.keys() & b.keys()}
+    apart = [np.mean([score(a, i, s) - score(b, i, s) for s in seeds]) for i, seeds in both.items() if seeds]
+    if len(apart) < 2: return (*apart, np.nan)[0], np.nan, len(apart)
+    return float(np.mean(apart)), float(np.std(apart, ddof=1)/np.sqrt(len(apart))), len(apart)
+
 def by_score(
     rows:dict,           # id → rows, of one method on the benchmark
     reading:str="split", # Which reading
