@@ -16,7 +16,8 @@ import numpy as np, trimesh
 
 import sdf_dino.segment
 from .baselines import features, unit_length
-from .core import InputError, ParameterError, data_dir, load_tensors, progress, read_meta, save_tensors
+from .core import (InputError, ParameterError, content_hash, data_dir, load_tensors, progress, read_json, read_meta, save_tensors,
+                           write_json)
 from .evaluate import one_segment, overlap
 from .fit import kept_fit
 from .guard import GuardError
@@ -238,24 +239,30 @@ def category_rows(
     kinds:list,      # Category of each mesh
     answers:list,    # (found, names, seconds) of each, as `look_at_all` gives them
     seed:int=0,      # Of k-means
+    kept=None,       # File of votes, read and added to; None: none
 )->list:             # One row a category: readings parts, centred and prototypes, as `judge` would write them
     "Scores of a method by category"
     rows = []
-    for kind in dict.fromkeys(kinds):
+    for kind in progress(dict.fromkeys(kinds), desc=f"votes {seed}"):
         found, names, seconds = zip(*(a for k, a in zip(kinds, answers) if k == kind))
         known = np.concatenate(names) != ""
         true = np.concatenate(names)[known]
         few, many = len(np.unique(true)), HeadConfig().prototypes
         rows.append({"id": kind, "seconds": float(np.mean(seconds)), "meshes": len(found),
                      "failed": sum(f.ndim == 1 and (f < 0).all() for f in found),
-                     **{name: _score(said, k, seed, known, true) for name, said, k in (
+                     **{name: _score(said, k, seed, known, true, kept) for name, said, k in (
                          ("parts", found, few), ("centred", centred(found), few), ("prototypes", found, many))}})
     return rows
 
-def _score(found, k, seed, known, true):
+def _score(found, k, seed, known, true, kept=None):
     "The vote of no more than `k` labels; of a method that brings more, None"
-    labels = jointly(found, k, seed)[known]
-    return vote(labels, true) if len(np.unique(labels[labels >= 0])) <= k else {"miou": None, "acc": None}
+    made_of = {"true": true, "known": known} | {str(i): f for i, f in enumerate(found)}
+    key, votes = content_hash(made_of, {"k": k, "seed": seed}), read_json(kept) if kept and Path(kept).exists() else {}
+    if key not in votes:
+        labels = jointly(found, k, seed)[known]
+        votes[key] = vote(labels, true) if len(np.unique(labels[labels >= 0])) <= k else {"miou": None, "acc": None}
+        if kept: write_json(kept, votes)
+    return votes[key]
 
 # %% ../nbs/54_coseg.ipynb #bf9ea843
 def _lines(test, method, runs, reading, ids):
@@ -287,7 +294,7 @@ def _asked(method, full, stamp, kinds, ids, settings):
         if settings.force: shutil.rmtree(folder, ignore_errors=True)
         found = look_at_all(settings.benchmark, ids, full, folder, seed, stamp, settings.workers,
                             seconds=settings.seconds)
-        runs.append(category_rows([kinds[i] for i in ids], found, seed))
+        runs.append(category_rows([kinds[i] for i in ids], found, seed, folder/"votes.json"))
     for reading, suffix in (("parts", ""), ("centred", "/centred"), ("prototypes", "/prototypes")):
         yield _lines(f"coseg{suffix}", method, runs, reading, ids)
     for kind in (r["id"] for r in runs[0]):
