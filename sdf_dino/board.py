@@ -34,7 +34,7 @@ def read_rows(
 )->dict:            # Method → {id: {seed: row}}, the row with the path of its file
     "The rows of a test"
     places = [p for f in folders for p in (resolve(f)/"rows"/test, resolve(f)/test) if p.is_dir()]
-    paths, out = {p.parts[-3:]: p for place in places for p in place.glob("*/[0-9]*/*.json")}, {}   # a later folder's count
+    paths, out = {p.parts[-3:]: p for place in places for p in place.glob("*/*/*.json") if p.parts[-2].isdigit()}, {}   # a later folder's count
     for (method, seed, _), path in sorted(paths.items()):
         row = read_json(path) | {"path": path}
         out.setdefault(method, {}).setdefault(row["id"], {})[int(seed)] = row
@@ -106,14 +106,14 @@ def board(
 def best_of(
     columns:list,    # As `board` gives them
     rows:dict,       # Likewise
-)->list:             # Names of the best methods of each column: those that neither printed digit nor spread tells from the best
+)->list:             # Names of the best methods of each column: those that neither printed digit nor its spread tells from the best
     "Who is best at what"
     out = []
     for i, c in enumerate(columns):
         able = {m: (round(c.better*v[0], c.digits), round(v[1] or 0, c.digits))
                 for m, cells in rows.items() if (v := cells[i]) and m not in REFERENCES}
         best, spread = max(able.values(), default=(0, 0))
-        out.append({m for m, (v, own) in able.items() if c.better and round(best - v, c.digits) <= max(spread, own)})
+        out.append({m for m, (v, _) in able.items() if c.better and round(best - v, c.digits) <= spread})
     return out
 
 # %% ../nbs/57_board.ipynb #a23d714f
@@ -195,6 +195,7 @@ def paired(
     "Two methods, shape by shape"
     score = lambda rows, i, s: rows[i][s][reading][metric]
     both = {i: a[i].keys() & b[i].keys() for i in a.keys() & b.keys()}
+    both = {i: [s for s in seeds if None not in (score(a, i, s), score(b, i, s))] for i, seeds in both.items()}
     apart = [np.mean([score(a, i, s) - score(b, i, s) for s in seeds]) for i, seeds in both.items() if seeds]
     if len(apart) < 2: return (*apart, np.nan)[0], np.nan, len(apart)
     return float(np.mean(apart)), float(np.std(apart, ddof=1)/np.sqrt(len(apart))), len(apart)
@@ -221,19 +222,18 @@ def shown_parts(
     rows:dict,       # Method → {id: rows}, as `read_rows` gives them
     methods:list,    # Which
 )->tuple:            # (pictures: people, then each method; their notes)
-    "A mesh with its parts by people and by methods, in the same colours where they agree; of seeds, the one nearest to their mean"
+    "A mesh with its parts by people and by methods, in the same colours where they agree; of seeds, the first whose labels were kept"
     mesh = trimesh.Trimesh(model.mesh.vertices - model.mesh.bounds.mean(0), model.mesh.faces, process=False)
     drawn = next(s for s in model.segmentations() if len(np.unique(s)) == model.n_segments())
     drawn = np.unique(drawn, return_inverse=True)[1]
     pictures, notes = [render_mesh(mesh, drawn, 220)], [f"{model.category} {model.id}"]
     for m in methods:
-        mine, error = rows[m][model.id].values(), by_score({0: rows[m][model.id]})[0]
-        able = [r for r in mine if r["path"].with_suffix(".safetensors").exists()]
-        row = min(able or mine, key=lambda r: abs(r["split"]["rand"] - error))
+        mine, mean = list(rows[m][model.id].values()), by_score({0: rows[m][model.id]})[0]
+        row = next((r for r in mine if r["path"].with_suffix(".safetensors").exists()), mine[0])
         kept = row["path"].with_suffix(".safetensors")
         found = load_tensors(kept)[0]["labels"] if kept.exists() else np.zeros_like(drawn)
         pictures.append(render_mesh(mesh, match_labels(drawn, found), 220))
-        notes.append(f"{row['split']['rand']:.3f}" + " (failed)"*("error" in row))
+        notes.append(f"{row['split']['rand']:.3f}" + f" (mean {mean:.3f})"*(len(mine) > 1) + " (failed)"*("error" in row))
     return pictures, notes
 
 def gallery(

@@ -8,7 +8,7 @@ __all__ = ['COSEG', 'seen', 'coordinates', 'activations', 'unit_activations', 'h
            'centred', 'vote', 'category_rows', 'coseg_lines']
 
 # %% ../nbs/54_coseg.ipynb #ab47c68a
-import shutil, time
+import inspect, shutil, time
 from dataclasses import replace
 from pathlib import Path
 
@@ -254,10 +254,13 @@ def category_rows(
                          ("parts", found, few), ("centred", centred(found), few), ("prototypes", found, many))}})
     return rows
 
+_CODE = [inspect.getsource(f) for f in (cluster, jointly, vote)]       # what a vote is made by, beside what it is made of
+
 def _score(found, k, seed, known, true, kept=None):
     "The vote of no more than `k` labels; of a method that brings more, None"
     made_of = {"true": true, "known": known} | {str(i): f for i, f in enumerate(found)}
-    key, votes = content_hash(made_of, {"k": k, "seed": seed}), read_json(kept) if kept and Path(kept).exists() else {}
+    key = content_hash(made_of, {"k": k, "seed": seed, "code": _CODE})
+    votes = read_json(kept) if kept and Path(kept).exists() else {}
     if key not in votes:
         labels = jointly(found, k, seed)[known]
         votes[key] = vote(labels, true) if len(np.unique(labels[labels >= 0])) <= k else {"miou": None, "acc": None}

@@ -120,7 +120,7 @@ TRAINED = {"raw": "baselines:raw", "ndf": "baselines:ndf", **{f"raw_layer_{i}": 
            "ours_unsmoothed": "scoreboard:ours_unsmoothed", "ours_untrained": "scoreboard:ours_untrained",
            "ours_feedforward": "scoreboard:ours_feedforward", "prototypes": "scoreboard:prototypes"}  # take weights
 _DRAWLESS = ("human", "labels", "one", "components")
-FIXED = (*_DRAWLESS, "prototypes")       # choose no k, or always
+FIXED = (*_DRAWLESS, "prototypes")       # are told no k, so that they have no second reading
 DRAWLESS = (*_DRAWLESS, "graph_cut", "eikonal", "eikonal_inside", "gradient", "spectral")   # one seed is all of them, where points are not drawn anew
 
 def method_name(
@@ -322,7 +322,7 @@ def case_lines(
     options = {"smooth": settings.smooth, "points": settings.points, "weights": test.weights[0]}
     if "data" in test.options: options["data"] = settings.benchmark
     options = {k: options[k] for k in test.options}
-    for own in (False, True)[:1 + (settings.own and method not in FIXED)]:
+    for own in (False, True)[:1 + (settings.own and method.partition("@")[0] not in FIXED)]:
         where, runs = f"{name}/own" if own else name, []
         for seed in range(1 if method in DRAWLESS and not test.drawn else settings.seeds):
             folder = rows_folder(settings.place/where, method, seed)
