@@ -228,12 +228,12 @@ def shown_parts(
     drawn = np.unique(drawn, return_inverse=True)[1]
     pictures, notes = [render_mesh(mesh, drawn, 220)], [f"{model.category} {model.id}"]
     for m in methods:
-        mine, mean = list(rows[m][model.id].values()), by_score({0: rows[m][model.id]})[0]
+        mine = list(rows[m][model.id].values())
         row = next((r for r in mine if r["path"].with_suffix(".safetensors").exists()), mine[0])
         kept = row["path"].with_suffix(".safetensors")
         found = load_tensors(kept)[0]["labels"] if kept.exists() else np.zeros_like(drawn)
         pictures.append(render_mesh(mesh, match_labels(drawn, found), 220))
-        notes.append(f"{row['split']['rand']:.3f}" + f" (mean {mean:.3f})"*(len(mine) > 1) + " (failed)"*("error" in row))
+        notes.append(f"{row['split']['rand']:.3f}" + " (failed)"*("error" in row))
     return pictures, notes
 
 def gallery(
