@@ -232,15 +232,15 @@ def weights_stamp(
     method:str,       # A name of the table
     names:tuple,      # Weights that the test allows
 )->str:               # Empty for a method without weights
-    "Digest of the weights that a method takes, with its source if not ours; `InputError` when ours are not there"
+    "Digest of the weights that a method takes, or that a subject offers it, with its source if not ours; `InputError` when ours are not there"
     bare, _, other = method.partition("@")
-    if ":" in bare: return " ".join(file_hash(f)[:12] for f in _own_files(bare, other))
-    if bare not in TRAINED: return ""
+    source = [file_hash(f)[:12] for f in _own_files(bare, other)] if ":" in bare else []
+    if other and source or not source and bare not in TRAINED: return " ".join(source)
     reads = {"dino": lambda n: [load_backbone(n).hash, file_hash(views_dir(n)/"head.safetensors")],
              "head": lambda n: [load_backbone(n).hash, file_hash(weights_dir(n)/"head"/"head.safetensors")]}
-    needs = bare if bare == "dino" else "head" if bare.startswith("ours") or bare == "prototypes" else "backbone"
+    needs = bare if bare == "dino" else "head" if source or bare.startswith("ours") or bare == "prototypes" else "backbone"
     read = reads.get(needs, lambda n: [load_backbone(n).hash])
-    return " ".join(f"{n}:{h[:12]}" for n in ((other,) if other else names) for h in read(n))
+    return " ".join([*source, *(f"{n}:{h[:12]}" for n in ((other,) if other else names) for h in read(n))])
 
 # %% ../nbs/53_scoreboard.ipynb #706083c6
 @dataclass(frozen=True)
