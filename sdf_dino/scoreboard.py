@@ -234,11 +234,12 @@ def weights_stamp(
 )->str:               # Empty for a method without weights
     "Digest of the weights that a method takes, or that a subject offers it, with its source if not ours; `InputError` when ours are not there"
     bare, _, other = method.partition("@")
-    source = [file_hash(f)[:12] for f in _own_files(bare, other)] if ":" in bare else []
-    if other and source or not source and bare not in TRAINED: return " ".join(source)
+    theirs = ":" in bare
+    source = [file_hash(f)[:12] for f in _own_files(bare, other)] if theirs else []
+    if theirs and other or not theirs and bare not in TRAINED: return " ".join(source)
     reads = {"dino": lambda n: [load_backbone(n).hash, file_hash(views_dir(n)/"head.safetensors")],
              "head": lambda n: [load_backbone(n).hash, file_hash(weights_dir(n)/"head"/"head.safetensors")]}
-    needs = bare if bare == "dino" else "head" if source or bare.startswith("ours") or bare == "prototypes" else "backbone"
+    needs = bare if bare == "dino" else "head" if theirs or bare.startswith("ours") or bare == "prototypes" else "backbone"
     read = reads.get(needs, lambda n: [load_backbone(n).hash])
     return " ".join([*source, *(f"{n}:{h[:12]}" for n in ((other,) if other else names) for h in read(n))])
 
