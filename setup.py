@@ -1,7 +1,7 @@
 "Installs `sdf_dino`; everything it says stands in settings.ini, which nbdev reads too."
 from configparser import ConfigParser
 from pathlib import Path
-from setuptools import setup
+from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 ini = ConfigParser(delimiters=["="])
@@ -17,7 +17,7 @@ setup(
     long_description_content_type="text/markdown",
     author=cfg["author"],
     license="Apache-2.0",
-    packages=[cfg["lib_name"]],
+    packages=find_packages(include=["sdf_dino", "sdf_dino.*"]),
     package_data={cfg["lib_name"]: ["weights/*/*", "weights/*/*/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=lines("requirements"),

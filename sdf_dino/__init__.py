@@ -1,1 +1,20 @@
+"Which parts does a 3-D shape have, when nobody labelled anything? The names below load their module when first asked for."
+import os
+from importlib import import_module
+
 __version__ = "0.1.0"
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")    # read when torch loads: spinning threads starve shared cores
+
+_WHERE = {
+    "segment": "parts.segment", "load_mesh": "geometry.loading", "signed_distance": "geometry.distance",
+    "probe_shapes": "geometry.shapes", "random_compound": "geometry.shapes", "DeepSDF": "field.decoder",
+    "ProjectionHead": "distill.head", "DINOLoss": "distill.head", "rand_index_error": "evaluate.metrics"}
+__all__ = list(_WHERE)
+
+
+def __getattr__(name):
+    if name not in _WHERE: raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+
+
+def __dir__(): return sorted([*globals(), *_WHERE])

@@ -17,10 +17,10 @@ from conftest import BIN, run
 from PIL import Image
 from websocket import create_connection
 
-from sdf_dino.export import html_text
-from sdf_dino.plot import part_colors
-from sdf_dino.shapes import probe_shapes
-from sdf_dino.surface import zero_set
+from sdf_dino.geometry.export import html_text
+from sdf_dino.core.plotting import part_colors
+from sdf_dino.geometry.shapes import probe_shapes
+from sdf_dino.geometry.surface import zero_set
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium here (Debian: apt install chromium)")
@@ -137,8 +137,8 @@ def test_the_exported_notebook_draws_its_views(left, tmp_path):
 LIVE = """
 import json
 from pathlib import Path
-from sdf_dino.look import Look
-from sdf_dino.segment import segment_latent
+from sdf_dino.parts.viewer import PartViewer
+from sdf_dino.parts.segment import segment_latent
 view = Look(segment_latent("snowman", 2, resolution=32, points=300), height=400)
 def told(_):
     names = sorted(set(view.seg.labels.tolist()))

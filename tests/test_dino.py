@@ -13,15 +13,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sdf_dino.activations import write_cache
-from sdf_dino.core import SdfDinoError, load_tensors
-from sdf_dino.decoder import Backbone, DecoderConfig, DeepSDF
-from sdf_dino.dino import DINOConfig, DINOLoss, DINOTrainer, HeadConfig, ViewConfig, load_head, schedules, train_head, train_head_files
-from sdf_dino.relations import write_relations
-from sdf_dino.sdf import Sampler, sample, sample_files
-from sdf_dino.shapes import probe_shapes
-from sdf_dino.training import launch, read_log, world
-from sdf_dino.views import Views
+from sdf_dino.distill.activations import write_cache
+from sdf_dino.core.errors import SdfDinoError
+from sdf_dino.core.files import load_tensors
+from sdf_dino.field.decoder import Backbone, DecoderConfig, DeepSDF
+from sdf_dino.distill.dino import DINOConfig, DINOTrainer, schedules, train_head, train_head_files
+from sdf_dino.distill.head import DINOLoss, HeadConfig, load_head
+from sdf_dino.distill.views import ViewConfig
+from sdf_dino.distill.visibility_cache import write_visibility
+from sdf_dino.geometry.sampling import Sampler, sample_files, sample_sdf
+from sdf_dino.geometry.shapes import probe_shapes
+from sdf_dino.field.training import launch_processes, rank_and_world_size, read_log
+from sdf_dino.distill.views import ViewSampler
 
 LOOK = ViewConfig(shapes=3, points=40, local=10)
 HEAD = HeadConfig(32, (24, 16), 8, 6, attend=1)
@@ -33,15 +36,15 @@ def made(tmp_path_factory):
     "Three shapes, so that two processes have unequal shares"
     folder, names = tmp_path_factory.mktemp("dino"), ("snowman", "table", "mushroom")
     torch.manual_seed(0)
-    for name in names: sample(probe_shapes()[name], Sampler(256, 120), 0).save(folder / "set" / f"{name}.safetensors")
+    for name in names: sample_sdf(probe_shapes()[name], Sampler(256, 120), 0).save(folder / "set" / f"{name}.safetensors")
     backbone = Backbone(DeepSDF(DecoderConfig(8, 16, 2)), {n: torch.randn(8) for n in names}).save(folder / "backbone")
-    write_relations(backbone, write_cache(backbone, sample_files(folder / "set"), folder / "cache", 120), folder / "relations", 50)
+    write_visibility(backbone, write_cache(backbone, sample_files(folder / "set"), folder / "cache", 120), folder / "relations", 50)
     return folder
 
 
 def views(folder, look=LOOK, relations=True):
-    from sdf_dino.activations import ActivationCache
-    return Views(ActivationCache(folder / "cache"), Backbone.load(folder / "backbone"), look, folder / "relations" if relations else None)
+    from sdf_dino.distill.activations import ActivationCache
+    return ViewSampler(ActivationCache(folder / "cache"), Backbone.load(folder / "backbone"), look, folder / "relations" if relations else None)
 
 
 def test_the_loss_is_that_of_the_paper_s_own_code():
@@ -120,12 +123,12 @@ def train_fall_resume(folder, out):
     falls(folder, 10, out / "fallen", HEAD, HOW)
     assert load_tensors(out / "fallen" / "state.safetensors")[1]["step"] == 8
     train_head(views(folder), out / "fallen", HEAD, HOW)
-    raise RuntimeError(f"pulled the plug of {world()[1]}")
+    raise RuntimeError(f"pulled the plug of {rank_and_world_size()[1]}")
 
 
 def test_two_processes_give_the_loss_of_one_and_resume_exactly(made, tmp_path):
     one, log = train_head_files(made / "cache", made / "backbone", tmp_path / "one", LOOK, HEAD, HOW, made / "relations", stream=True)
-    with pytest.raises(SdfDinoError, match="pulled the plug of 2"): launch(2, train_fall_resume, made, tmp_path)
+    with pytest.raises(SdfDinoError, match="pulled the plug of 2"): launch_processes(2, train_fall_resume, made, tmp_path)
     two, fallen = (load_tensors(tmp_path / f / "state.safetensors")[0] for f in ("two", "fallen"))
     for name, values in log.items():
         assert np.allclose(two[f"history.{name}"], values, rtol=2e-3, atol=1e-4), f"{name}: the whole batch, not a share"
@@ -135,7 +138,7 @@ def test_two_processes_give_the_loss_of_one_and_resume_exactly(made, tmp_path):
 
 
 def test_more_processes_than_shapes_are_refused(made, monkeypatch):
-    monkeypatch.setattr("sdf_dino.dino.world", lambda: (0, 4))
+    monkeypatch.setattr("sdf_dino.distill.dino.rank_and_world_size", lambda: (0, 4))
     with pytest.raises(SdfDinoError, match="4 for 3 shapes"): DINOTrainer(views(made), HEAD, HOW)
 
 

@@ -6,20 +6,21 @@ import pytest
 import trimesh
 from conftest import run
 
-from sdf_dino.assembly import assemble, coarse_mesh, crease_points, edge_error, one_field
-from sdf_dino.edit import SharpConfig, far_change, placed_part, sharp_parts, whole_solid
-from sdf_dino.fit import Fit
-from sdf_dino.mesh import normalise
-from sdf_dino.segment import Segmentation, load_weights, segment_latent
-from sdf_dino.shapes import COMPOUND_SEEDS, random_compound
-from sdf_dino.surface import zero_set
+from sdf_dino.parts.solids import assemble, coarse_mesh, crease_points, edge_error, one_field
+from sdf_dino.parts.editing import PartFitConfig, far_change, fit_part_fields, placed_part, whole_solid
+from sdf_dino.field.fitting import FittedShape
+from sdf_dino.geometry.loading import normalise_mesh
+from sdf_dino.parts.segment import Segmentation, segment_latent
+from sdf_dino.parts.weights import load_weights
+from sdf_dino.geometry.shapes import COMPOUND_SEEDS, random_compound
+from sdf_dino.geometry.surface import zero_set
 
 
 def test_moving_a_part_leaves_the_rest():
     model = load_weights("probe9")
     found = segment_latent("snowman", 2, model, resolution=48)
-    start = Fit(model[0].decoder, model[0].latents["snowman"], "snowman", 0, 0.0, False, {}, {})
-    shape = sharp_parts(start, found.mesh, found.labels, SharpConfig(replace(SharpConfig().fit, tune=100, points=1024)))
+    start = FittedShape(model[0].decoder, model[0].latents["snowman"], "snowman", 0, 0.0, False, {}, {})
+    shape = fit_part_fields(start, found.mesh, found.labels, PartFitConfig(replace(PartFitConfig().fit, tune=100, points=1024)))
     for part in (0, 1):
         for step in (0.02, 0.05, 0.1):
             change = far_change(shape, placed_part(shape, part, shift=(step, 0, 0)), part)
@@ -35,9 +36,9 @@ def rough():
 
 def test_edges_come_nearer_than_the_mesh_and_one_network(rough):
     shape, mesh = rough
-    config = SharpConfig(replace(SharpConfig().fit, tune=300))
+    config = PartFitConfig(replace(PartFitConfig().fit, tune=300))
     made = assemble(Segmentation(mesh, shape.label(mesh.triangles_center), None, None, {}), config=config, move=False)
-    inside, norm = normalise(mesh)
+    inside, norm = normalise_mesh(mesh)
     alone = zero_set(one_field(inside, made.shape.parts, config).sdf, 128)
     back = lambda m: trimesh.Trimesh(norm.undo(m.vertices), m.faces, process=False)
     meshes, ring = (mesh, back(alone), back(whole_solid(made.shape))), crease_points(shape)

@@ -4,17 +4,18 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from sdf_dino.evaluate import Panel, psb_case, rand_index_error
-from sdf_dino.psb import models
-from sdf_dino.robust import HOW, robust_case
-from sdf_dino.scoreboard import Settings, evaluate, far_from_record
-from sdf_dino.smooth import face_pairs, split_components
-from sdf_dino.trials import judge_all
+from sdf_dino.evaluate.cases import psb_case
+from sdf_dino.evaluate.metrics import Panel, rand_index_error
+from sdf_dino.data.psb import psb_models
+from sdf_dino.evaluate.perturbations import HOW, perturbed_case
+from sdf_dino.evaluate.benchmark import EvaluationSettings, evaluate, far_from_record
+from sdf_dino.geometry.smoothing import face_adjacency, split_components
+from sdf_dino.evaluate.runner import run_cases
 
 
 def among_people(model):
     "The mean Rand-index error over the pairs of its human segmentations, each split into connected pieces"
-    pairs = face_pairs(model.mesh.faces)[0]
+    pairs = face_adjacency(model.mesh.faces)[0]
     pieces = [split_components(seg, pairs) for seg in model.segmentations()]
     return np.mean([rand_index_error(a, b) for a, b in combinations(pieces, 2)])
 
@@ -22,7 +23,7 @@ def among_people(model):
 def test_people_score_what_the_benchmark_records(shared):
     "Every category, by the definition itself: every unordered pair, each model the same weight"
     means = {}
-    for m in models(shared / "psb"):
+    for m in psb_models(shared / "psb"):
         means.setdefault(m.category, []).append(among_people(m))
     assert {len(v) for v in means.values()} == {20}
     assert not far_from_record({category: np.mean(v) for category, v in means.items()})
@@ -30,7 +31,7 @@ def test_people_score_what_the_benchmark_records(shared):
 
 def test_the_split_decides_the_score_of_labelled_parts(shared):
     "Legs of one name are one segment to the labels and many to the benchmark"
-    m = models(shared / "psb", "Ant")[0]
+    m = psb_models(shared / "psb", "Ant")[0]
     split, whole = (Panel(m).score(m.parts()[1], split) for split in (True, False))
     assert split["segments"] > whole["segments"] == len(m.parts()[0]) and split["rand"] < whole["rand"] / 2
     assert split["ari"] > whole["ari"] and split["cut"] == pytest.approx(whole["cut"]), "the borders are the same"
@@ -44,19 +45,19 @@ def test_a_run_goes_on_where_it_was_cut(shared, tmp_path):
         calls.append(len(subject.points))
         return (subject.points[:, 0] > np.median(subject.points[:, 0])).astype(int)
 
-    where, faces = {"data": shared / "psb"}, {m.id: len(m.mesh.faces) for m in models(str(shared / "psb"))}
+    where, faces = {"data": shared / "psb"}, {m.id: len(m.mesh.faces) for m in psb_models(str(shared / "psb"))}
     assert faces[81] != faces[82], "by their faces they are told apart"
-    first = judge_all(psb_case, [82], halves, tmp_path, **where)
-    both = judge_all(psb_case, [81, 82], halves, tmp_path, workers=1, **where)
+    first = run_cases(psb_case, [82], halves, tmp_path, **where)
+    both = run_cases(psb_case, [81, 82], halves, tmp_path, workers=1, **where)
     assert calls == [faces[82], faces[81]] and both[1] == first[0] and 0.1 < both[0]["split"]["rand"] < 0.9
 
 
 def test_lines_of_real_models(shared, tmp_path):
     "People against people and one segment for all, through the call that the command makes"
-    asked = Settings(str(shared / "psb"), ids="81-83", smooth=0, folder=str(tmp_path))
+    asked = EvaluationSettings(str(shared / "psb"), ids="81-83", smooth=0, folder=str(tmp_path))
     lines = {(r["test"], r["method"], r["metric"]): r for r in evaluate(["psb"], ["human", "one"], asked)}
     people = lines["psb", "human", "rand"]["mean"]
-    assert people == pytest.approx(np.mean([among_people(m) for m in models(str(shared / "psb")) if m.id in (81, 82, 83)]))
+    assert people == pytest.approx(np.mean([among_people(m) for m in psb_models(str(shared / "psb")) if m.id in (81, 82, 83)]))
     assert people < 0.5 < lines["psb", "one", "rand"]["mean"]
     assert lines["psb", "one", "rand"]["shapes"] == 3 and lines["psb/B", "human", "rand"] | {"test": "psb"} == lines["psb", "human", "rand"]
 
@@ -65,5 +66,5 @@ def test_lines_of_real_models(shared, tmp_path):
 def test_people_agree_on_a_disturbed_mesh_as_before(how, shared):
     "Labels carried to another mesh of the same shape keep what people agree on"
     data = str(shared / "psb")
-    before, after = (rand_index_error(*robust_case(f"81.{name}", data=data).truth.segmentations()[:2]) for name in ("as_it_is", how))
+    before, after = (rand_index_error(*perturbed_case(f"81.{name}", data=data).truth.segmentations()[:2]) for name in ("as_it_is", how))
     assert abs(before - after) < 0.03

@@ -9,36 +9,36 @@ from pathlib import Path
 import pytest
 from conftest import BIN, ROOT, run
 
-from sdf_dino.core import load_tensors, read_json
+from sdf_dino.core.files import load_tensors, read_json
 
 
 def test_a_wrong_parameter_is_refused_before_anything_runs(tmp_path):
-    done = run("sdf_dino", "run", "20_deepsdf", "toy", "-p", "step=5", data=tmp_path, check=False)
+    done = run("sdf_dino", "run", "04_deepsdf", "toy", "-p", "step=5", data=tmp_path, check=False)
     assert done.returncode == 1 and "Did you mean steps" in done.stderr and not any(tmp_path.iterdir())
-    done = run("sdf_dino", "run", "20_deepsdf", "toy", "-p", "steps=few", data=tmp_path, check=False)
+    done = run("sdf_dino", "run", "04_deepsdf", "toy", "-p", "steps=few", data=tmp_path, check=False)
     assert done.returncode == 1 and "must be int" in done.stderr and not any(tmp_path.iterdir())
 
 
 def test_plain_papermill_works(tmp_path):
-    run("papermill", "nbs/10_shapes.ipynb", tmp_path / "out.ipynb", "--cwd", "nbs", "-p", "n", 100, "--no-progress-bar", data=tmp_path / "data")
-    (metrics,) = (tmp_path / "data" / "runs" / "10_shapes").glob("manual-*/metrics.json")
+    run("papermill", "nbs/01_probe_shapes.ipynb", tmp_path / "out.ipynb", "--cwd", "nbs", "-p", "n", 100, "--no-progress-bar", data=tmp_path / "data")
+    (metrics,) = (tmp_path / "data" / "runs" / "01_probe_shapes").glob("manual-*/metrics.json")
     assert read_json(metrics)["seconds"] > 0
 
 
 def test_the_whole_chain_in_small(tmp_path):
     "Every stage on what the last one wrote, to figures; a second walk finds all of it finished"
-    run("sdf_dino", "run", "all", "smoke", "-p", f"60_figures.figures={tmp_path / 'figures'}", data=tmp_path / "data", timeout=500)
+    run("sdf_dino", "run", "all", "smoke", "-p", f"11_figures.figures={tmp_path / 'figures'}", data=tmp_path / "data", timeout=500)
     figures = sorted((tmp_path / "figures").glob("*.png"))
     assert len(figures) >= 5 and all(f.stat().st_size > 5_000 and f.with_suffix(".pdf").exists() for f in figures)
-    again = run("sdf_dino", "run", "all", "smoke", "-p", f"60_figures.figures={tmp_path / 'figures'}", data=tmp_path / "data")
+    again = run("sdf_dino", "run", "all", "smoke", "-p", f"11_figures.figures={tmp_path / 'figures'}", data=tmp_path / "data")
     assert again.stdout.count("finished before") == again.stdout.count("→")
     rows = [json.loads(line) for line in run("sdf_dino", "runs", "--json", data=tmp_path / "data").stdout.splitlines()]
     assert len(rows) == again.stdout.count("→") and all(r["done"] for r in rows)
 
 
 def test_a_failed_run_keeps_its_notebook_and_says_where(tmp_path):
-    done = run("sdf_dino", "run", "12_sdf", "toy", "-p", "shapes=teapot", data=tmp_path, check=False)
-    (notebook,) = (tmp_path / "runs" / "12_sdf").glob("toy-*/notebook.ipynb")
+    done = run("sdf_dino", "run", "02_mesh_to_sdf", "toy", "-p", "shapes=teapot", data=tmp_path, check=False)
+    (notebook,) = (tmp_path / "runs" / "02_mesh_to_sdf").glob("toy-*/notebook.ipynb")
     assert done.returncode == 1 and "teapot" in done.stderr and "notebook.ipynb" in done.stderr and "teapot" in notebook.read_text()
     assert not list(tmp_path.glob("runs/*/*/metrics.json"))
 
@@ -46,8 +46,8 @@ def test_a_failed_run_keeps_its_notebook_and_says_where(tmp_path):
 def test_the_same_notebook_trains_in_two_processes(tmp_path):
     losses = {}
     for n in (1, 2):
-        run("sdf_dino", "run", "20_deepsdf", "toy", "-p", "steps=40", "-p", "hidden=16", "-p", "precision=float32", "-p", f"processes={n}", data=tmp_path / str(n))
-        (backbone,) = (tmp_path / str(n)).glob("runs/20_deepsdf/toy-*/backbone-0")
+        run("sdf_dino", "run", "04_deepsdf", "toy", "-p", "steps=40", "-p", "hidden=16", "-p", "precision=float32", "-p", f"processes={n}", data=tmp_path / str(n))
+        (backbone,) = (tmp_path / str(n)).glob("runs/04_deepsdf/toy-*/backbone-0")
         assert read_json(backbone / "config.json")["info"]["processes"] == n
         losses[n] = load_tensors(backbone / "state.safetensors")[0]["history.loss"]
     assert len(losses[1]) == 40 and abs(losses[2] - losses[1]).max() < 1e-4 * losses[1].max()
@@ -56,7 +56,7 @@ def test_the_same_notebook_trains_in_two_processes(tmp_path):
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the kernel to kill through /proc")
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     "SIGKILL to the launcher and its kernel in the middle; the next launch ends where an undisturbed one does"
-    words = ["run", "20_deepsdf", "toy", "-p", "steps=2400", "-p", "hidden=32", "-p", "precision=float32"]
+    words = ["run", "04_deepsdf", "toy", "-p", "steps=2400", "-p", "hidden=32", "-p", "precision=float32"]
     process = subprocess.Popen([BIN / "sdf_dino", *words], cwd=ROOT, env={**os.environ, "SDF_DINO_DATA": str(tmp_path / "killed")},
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     state = lambda: list((tmp_path / "killed").glob("runs/*/*/backbone-0/state.safetensors"))

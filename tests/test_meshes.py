@@ -11,15 +11,16 @@ import pytest
 import trimesh
 from conftest import bomb
 
-from sdf_dino.guard import Guard
-from sdf_dino.mesh import REASONS, examine
+from sdf_dino.core.sandbox import Sandbox
+from sdf_dino.geometry.loading import inspect_mesh
+from sdf_dino.geometry.repair import REASONS
 
 VERDICTS = Path(__file__).with_name("mesh_verdicts.csv")  # written from what the files are, before a loader saw them
 
 
 @pytest.fixture(scope="module")
 def guard():
-    with Guard(seconds=60, memory=1500) as g:
+    with Sandbox(seconds=60, memory=1500) as g:
         yield g
 
 
@@ -33,7 +34,7 @@ def test_every_file_of_the_collection_ends_as_expected(shared, tmp_path, guard):
     if find_spec("collada") is None:  # trimesh reads DAE through pycollada
         expected = [row for row in expected if not row["file"].endswith(".dae")]
     for row in expected:
-        verdict = examine(tmp_path / row["file"], guard)
+        verdict = inspect_mesh(tmp_path / row["file"], guard)
         got = verdict["reason"] or "accept"
         faces = (verdict["quality"] or {}).get("faces")
         if got != row["verdict"] or (row["triangles"] and faces != int(row["triangles"])):
@@ -77,25 +78,25 @@ def broken(tmp_path_factory):
 
 
 def test_broken_files_are_refused_by_name(broken):
-    with Guard(seconds=30, memory=400) as guard:
-        got = {path.name: (reason, examine(path, guard)["reason"]) for reason, path in broken}
+    with Sandbox(seconds=30, memory=400) as guard:
+        got = {path.name: (reason, inspect_mesh(path, guard)["reason"]) for reason, path in broken}
     assert not {name: pair for name, pair in got.items() if pair[0] != pair[1]}
     assert {reason for reason, _ in broken} <= set(REASONS)
 
 
 def test_a_crash_and_a_hang_cost_one_file(tmp_path, monkeypatch):
     trimesh.creation.box().export(tmp_path / "box.ply")
-    with Guard(seconds=2, memory=1000) as guard:
+    with Sandbox(seconds=2, memory=1000) as guard:
         for task, kind in (("os:abort", "crash"), ("time:sleep", "time")):
             with pytest.raises(Exception, match="crashed|longer"):
                 guard.call(task, *([60] if kind == "time" else []))
-            assert examine(tmp_path / "box.ply", guard)["accepted"]
+            assert inspect_mesh(tmp_path / "box.ply", guard)["accepted"]
 
 
 def test_the_wrong_name_on_a_good_file_does_no_harm(tmp_path, guard):
     trimesh.creation.icosphere(2).export(tmp_path / "a.glb")
     (tmp_path / "a.glb").rename(tmp_path / "a.stl")
-    assert examine(tmp_path / "a.stl", guard)["accepted"]
+    assert inspect_mesh(tmp_path / "a.stl", guard)["accepted"]
 
 
 def test_no_mutant_kills_the_reader(shared, tmp_path):
@@ -103,7 +104,7 @@ def test_no_mutant_kills_the_reader(shared, tmp_path):
     rng, ends = random.Random(0), Counter()
     with zipfile.ZipFile(shared / "meshes.zip") as z:
         sources = sorted((i for i in z.infolist() if 0 < i.file_size < 60_000), key=lambda i: i.filename)
-        with Guard(seconds=20, memory=800) as guard:
+        with Sandbox(seconds=20, memory=800) as guard:
             for _ in range(200):
                 info = rng.choice(sources)
                 data = bytearray(z.read(info))
@@ -113,5 +114,5 @@ def test_no_mutant_kills_the_reader(shared, tmp_path):
                     data[rng.randrange(len(data))] = rng.randrange(256)
                 path = tmp_path / f"mutant{Path(info.filename).suffix}"
                 path.write_bytes(bytes(data))
-                ends[examine(path, guard)["reason"]] += 1
+                ends[inspect_mesh(path, guard)["reason"]] += 1
     assert not {"crash", "time"} & set(ends) and set(ends) <= {"", *REASONS}

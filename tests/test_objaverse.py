@@ -15,21 +15,22 @@ import pytest
 
 pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed; pip install 'sdf_dino[objaverse]'")
 
-from sdf_dino.core import InputError, MismatchError, file_hash
-from sdf_dino.hub import Hub, LocalHub, Unavailable, fetch
-from sdf_dino.objaverse import TOY, Filters, Group, collect, candidates, choose, read_mapping, toy_layout, unseen_categories
-from sdf_dino.prepare import Settings
-from sdf_dino.sdf import Sampler
+from sdf_dino.core.errors import InputError, MismatchError
+from sdf_dino.core.files import file_hash
+from sdf_dino.data.download import HubClient, HubUnavailable, LocalHub, fetch_file
+from sdf_dino.data.objaverse import Filters, Group, TOY, candidate_objects, choose_objects, collect_objects, read_mapping, toy_layout, unseen_categories
+from sdf_dino.data.prepare import PrepareSettings
+from sdf_dino.geometry.sampling import Sampler
 
 pytestmark = pytest.mark.xdist_group("objaverse")  # they share a set that takes a while to make
-QUICK = Settings(Sampler(1000, 200), seconds=60)
+QUICK = PrepareSettings(Sampler(1000, 200), seconds=60)
 # a collect in a process of its own, to be killed: endpoint, folder, cache
 CALL = """
 import sys
-from sdf_dino.hub import Hub
-from sdf_dino.objaverse import TOY, Group, collect, read_mapping
-from sdf_dino.prepare import Settings
-from sdf_dino.sdf import Sampler
+from sdf_dino.data.download import HubClient
+from sdf_dino.data.objaverse import TOY, Group, collect_objects, read_mapping
+from sdf_dino.data.prepare import PrepareSettings
+from sdf_dino.geometry.sampling import Sampler
 groups = {n: Group(g.shapes, tuple(c for c in g.lvis if c in TOY), g.sketchfab) for n, g in read_mapping().items()}
 hub, settings = Hub(sys.argv[3], sys.argv[1], pause=0), Settings(Sampler(1000, 200), seconds=60)
 collect(sys.argv[2], 14, hub, settings=settings, groups=groups, workers=1, streams=2)
@@ -58,7 +59,7 @@ def contents(out):
 def undisturbed(layout, groups, tmp_path_factory):
     tmp = tmp_path_factory.mktemp("quiet")
     with LocalHub(layout) as local:
-        got = collect(tmp / "out", 14, Hub(str(tmp / "cache"), local.endpoint), settings=QUICK, groups=groups, workers=1)
+        got = collect_objects(tmp / "out", 14, HubClient(str(tmp / "cache"), local.endpoint), settings=QUICK, groups=groups, workers=1)
     assert got.prepared.count("accepted") == 14 and not got.short
     return got, contents(got.path)
 
@@ -69,12 +70,12 @@ def test_a_hub_that_fails_in_every_way_gives_the_same_set_in_the_end(layout, gro
     faults = {paths[0]: ["short"], paths[1]: ["429"], paths[2]: ["flip"], paths[3]: ["404"], paths[4]: ["flip"] * 9, paths[5]: ["short", "flip"],
               "object-paths.json.gz": ["flip"], "metadata/000-001.json.gz": ["short"]}
     with LocalHub(layout, faults) as local:
-        hub = Hub(str(tmp_path / "cache"), local.endpoint, pause=0)
-        first = collect(tmp_path / "out", 14, hub, settings=QUICK, groups=groups, workers=1)
+        hub = HubClient(str(tmp_path / "cache"), local.endpoint, pause=0)
+        first = collect_objects(tmp_path / "out", 14, hub, settings=QUICK, groups=groups, workers=1)
         assert dict(zip(first.downloads.path, first.downloads.problem)) == {**dict.fromkeys(paths, ""), paths[3]: "missing", paths[4]: "checksum"}
         assert Counter(first.prepared.table.reason) == {"": 12, "missing": 2} and first.prepared.exit_code == 3
         local.faults, local.asked = {}, []
-        second = collect(tmp_path / "out", 14, hub, settings=QUICK, groups=groups, workers=1)
+        second = collect_objects(tmp_path / "out", 14, hub, settings=QUICK, groups=groups, workers=1)
     assert set(local.asked) == {paths[3], paths[4]}, "what is had is not asked for again"
     assert second.prepared.exit_code == 0 and second.prepared.made == 2
     assert contents(tmp_path / "out") == bytes_
@@ -92,8 +93,8 @@ def test_a_kill_in_the_middle_of_a_download_and_of_the_conversion(layout, groups
             assert run.poll() is None, "it ended before it could be killed"
             os.killpg(run.pid, signal.SIGKILL)
             run.wait()
-        hub = Hub(str(tmp_path / "cache"), local.endpoint, pause=0)
-        last = collect(tmp_path / "out", 14, hub, settings=QUICK, groups=groups, workers=1)
+        hub = HubClient(str(tmp_path / "cache"), local.endpoint, pause=0)
+        last = collect_objects(tmp_path / "out", 14, hub, settings=QUICK, groups=groups, workers=1)
     assert not half() and last.prepared.made <= 12
     assert contents(tmp_path / "out") == bytes_
 
@@ -115,13 +116,13 @@ def test_what_is_kept_and_what_is_told(undisturbed, layout):
 
 def test_splits_keep_categories_apart_and_do_not_move_as_the_set_grows(layout, groups, tmp_path):
     with LocalHub(layout) as local:
-        table, _ = candidates(Hub(str(tmp_path), local.endpoint), groups, Filters(licences=("by", "by-nc", "cc0")))
-    small, large = choose(table, groups, 10), choose(table, groups, 30)
+        table, _ = candidate_objects(HubClient(str(tmp_path), local.endpoint), groups, Filters(licences=("by", "by-nc", "cc0")))
+    small, large = choose_objects(table, groups, 10), choose_objects(table, groups, 30)
     split = lambda t: dict(zip(t.uid, t.split))
     assert split(small).items() <= split(large).items()
     by_split = {s: set(large[large.split == s].category) for s in ("train", "validation", "test")}
     assert not set().union(*by_split.values()) & unseen_categories(groups, 0)
-    assert not choose(candidates_with(table, 1), groups, 10).equals(small)
+    assert not choose_objects(candidates_with(table, 1), groups, 10).equals(small)
 
 
 def candidates_with(table, seed):
@@ -134,15 +135,15 @@ def test_another_request_to_the_same_folder_is_refused(undisturbed, layout, grou
     got, _ = undisturbed
     with LocalHub(layout) as local:
         with pytest.raises(MismatchError, match="another seed"):
-            collect(got.path, 14, Hub(str(got.path.parent / "cache"), local.endpoint), settings=QUICK, groups=groups, seed=1)
+            collect_objects(got.path, 14, HubClient(str(got.path.parent / "cache"), local.endpoint), settings=QUICK, groups=groups, seed=1)
 
 
 def test_no_hub_at_all_is_said_so(tmp_path, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    with pytest.raises(Unavailable, match="no answer"):
-        fetch(Hub(str(tmp_path), "http://127.0.0.1:9", tries=1), "lvis-annotations.json.gz")
+    with pytest.raises(HubUnavailable, match="no answer"):
+        fetch_file(HubClient(str(tmp_path), "http://127.0.0.1:9", tries=1), "lvis-annotations.json.gz")
 
 
 def test_filters_that_leave_nothing_say_so(layout, groups, tmp_path):
     with LocalHub(layout) as local, pytest.raises(InputError, match="Loosen them"):
-        candidates(Hub(str(tmp_path), local.endpoint), groups, Filters(licences=("none",)))
+        candidate_objects(HubClient(str(tmp_path), local.endpoint), groups, Filters(licences=("none",)))

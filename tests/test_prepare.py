@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 import trimesh
 
-from sdf_dino import prepare as module, workers
-from sdf_dino.core import ParameterError
-from sdf_dino.guard import Guard
-from sdf_dino.prepare import Settings, prepare
-from sdf_dino.sdf import Sampler, sample_files
-from sdf_dino.sources import Source
-from sdf_dino.workers import Journal
+from sdf_dino import prepare_set as module, workers
+from sdf_dino.core.errors import ParameterError
+from sdf_dino.core.sandbox import Sandbox
+from sdf_dino.data.prepare import PrepareSettings, prepare_set
+from sdf_dino.geometry.sampling import Sampler, sample_files
+from sdf_dino.data.sources import Source
+from sdf_dino.core.workers import Journal
 
 pytestmark = pytest.mark.xdist_group("prepare")  # they share a set that takes a while to make
 MESHES = 14
 # meshes named so cost their own process and nothing else: the conversion is wrapped in the child
 SABOTAGE = '''
 import os, time
-import sdf_dino.prepare as p
+import sdf_dino.data.prepare as p
 honest = p._convert
 def _convert(source, folder, settings):
     if source["name"] == "crash": os.abort()
@@ -34,7 +34,7 @@ def _convert(source, folder, settings):
     return honest(source, folder, settings)
 p._convert = _convert
 '''
-CALL = "from sdf_dino.prepare import *; from sdf_dino.sdf import Sampler; import sys; " \
+CALL = "from sdf_dino.data.prepare import *; from sdf_dino.geometry.sampling import Sampler; import sys; " \
        "done = prepare(sys.argv[1], sys.argv[2], Settings(Sampler(3000, 500), seconds=60), workers=2, " \
        "scheduler=sys.argv[3] if len(sys.argv) > 3 else ''); print(done.summary()); sys.exit(done.exit_code)"
 
@@ -104,13 +104,13 @@ def test_a_set_that_was_killed_again_and_again_is_the_same_bytes(meshes, undistu
 
 
 def test_lines_and_files_lost_in_a_kill_are_found_again(meshes, undisturbed, tmp_path):
-    settings = Settings(Sampler(3000, 500), seconds=60)
-    prepare(meshes, tmp_path / "set", settings, workers=2)
+    settings = PrepareSettings(Sampler(3000, 500), seconds=60)
+    prepare_set(meshes, tmp_path / "set", settings, workers=2)
     journal = tmp_path / "set" / "log" / "journal.jsonl"
     for cut in random.Random(1).sample(range(len(journal.read_bytes())), 4):
         journal.write_bytes(journal.read_bytes()[:cut])
         (tmp_path / "set" / "manifest.parquet").unlink()
-        done = prepare(meshes, tmp_path / "set", settings, workers=2)
+        done = prepare_set(meshes, tmp_path / "set", settings, workers=2)
         assert done.made <= 1, "only the refused mesh has no file to tell its verdict"
         assert contents(tmp_path / "set") == undisturbed
 
@@ -121,24 +121,24 @@ def test_a_crash_a_hang_and_a_bomb_cost_themselves_only(meshes, undisturbed, tmp
     for name in ("crash", "hang", "bomb", "fine"):
         trimesh.creation.box().export(tmp_path / "in" / f"{name}.ply")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(Guard, "call", _through("sabotage:_convert", Guard.call))
+    monkeypatch.setattr(Sandbox, "call", _through("sabotage:_convert", Sandbox.call))
     workers.dismiss()
-    done = prepare(tmp_path / "in", tmp_path / "set", Settings(Sampler(3000, 500), seconds=5, memory=2000), workers=2)
+    done = prepare_set(tmp_path / "in", tmp_path / "set", PrepareSettings(Sampler(3000, 500), seconds=5, memory=2000), workers=2)
     assert dict(zip(done.table.name, done.table.reason)) == {"bomb": "memory", "crash": "crash", "fine": "", "hang": "time"}
     assert done.exit_code == 3 and [p.stem for p in sample_files(tmp_path / "set" / "samples")] == ["fine"]
     monkeypatch.undo()
     workers.dismiss()
-    again = prepare(tmp_path / "in", tmp_path / "set", Settings(Sampler(3000, 500), seconds=5, memory=2000), workers=2, retry=True)
+    again = prepare_set(tmp_path / "in", tmp_path / "set", PrepareSettings(Sampler(3000, 500), seconds=5, memory=2000), workers=2, retry=True)
     assert again.made == 3 and again.exit_code == 0
 
 
 def _through(task, call):
     "Guard.call with the conversion replaced by the saboteur's"
-    return lambda self, asked, *args, **kwargs: call(self, task if asked == "sdf_dino.prepare:_convert" else asked, *args, **kwargs)
+    return lambda self, asked, *args, **kwargs: call(self, task if asked == "sdf_dino.data.prepare:_convert" else asked, *args, **kwargs)
 
 
 def test_the_death_of_a_child_between_two_meshes_costs_nothing(meshes, tmp_path):
-    settings = Settings(Sampler(500, 100), seconds=30)
+    settings = PrepareSettings(Sampler(500, 100), seconds=30)
     sources = [Source("a", "a", str(meshes / "torus1.ply")), Source("b", "b", str(meshes / "torus2.ply"))]
     workers.dismiss()
     assert module._one(sources[0], tmp_path, settings)[1]["status"] == "accepted"
@@ -183,4 +183,4 @@ def test_a_worker_killed_in_mid_run_loses_nothing(meshes, undisturbed, tmp_path,
 def test_no_scheduler_is_said_so(meshes, tmp_path):
     pytest.importorskip("distributed", reason="Dask's distributed is not installed")
     with pytest.raises(ParameterError, match="does not answer"):
-        prepare(meshes, tmp_path / "set", scheduler=f"tcp://127.0.0.1:{free_port()}")
+        prepare_set(meshes, tmp_path / "set", scheduler=f"tcp://127.0.0.1:{free_port()}")

@@ -2,15 +2,15 @@
 import numpy as np
 import pytest
 
-from sdf_dino.distance import near_points, signed_distance
-from sdf_dino.mesh import normalise
-from sdf_dino.psb import CATEGORIES, models
+from sdf_dino.geometry.distance import near_surface_points, signed_distance
+from sdf_dino.geometry.loading import normalise_mesh
+from sdf_dino.data.psb import CATEGORIES, psb_models
 
 import trimesh
 
 
 def test_a_category_is_read_whole(shared):
-    ants = models(shared / "psb", "Ant")
+    ants = psb_models(shared / "psb", "Ant")
     assert [m.id for m in ants] == list(range(81, 101))
     names = set()
     assert sum(len(m.segmentations()) for m in ants) == 229
@@ -23,7 +23,7 @@ def test_a_category_is_read_whole(shared):
 
 
 def test_all_categories_are_found(shared):
-    found = models(shared / "psb")
+    found = psb_models(shared / "psb")
     assert len(found) == 280 and len({m.category for m in found}) == 14 and {m.category for m in found} <= set(CATEGORIES)
     assert all(m.paths["segs"] and m.paths["labels"] for m in found)
 
@@ -32,13 +32,13 @@ def test_all_categories_are_found(shared):
 def test_the_sign_survives_damage_on_real_meshes(shared, damage, allowed):
     rng, wrong = np.random.default_rng(0), []
     for number in (81, 101, 381):
-        model = next(m for m in models(shared / "psb") if m.id == number)
-        cube, _ = normalise(model.mesh)
+        model = next(m for m in psb_models(shared / "psb") if m.id == number)
+        cube, _ = normalise_mesh(model.mesh)
         f, n = cube.faces, len(cube.faces)
         f = {"half flipped": lambda: np.where(rng.random(n)[:, None] < 0.5, f[:, ::-1], f),
              "double sided": lambda: np.concatenate([f, f[:, ::-1]]),
              "holes": lambda: f[rng.permutation(n)[n // 20:]]}[damage]()
-        p = near_points(cube, 5000)
+        p = near_surface_points(cube, 5000)
         true = signed_distance(cube, p, "exact")
         clear = np.abs(true) > 2e-3
         got = signed_distance(trimesh.Trimesh(cube.vertices, f, process=False), p)

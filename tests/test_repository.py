@@ -9,9 +9,9 @@ import pytest
 import yaml
 from conftest import ROOT, run
 
-from sdf_dino.core import read_parameters
-from sdf_dino.jobs import find_job, job_list
-from sdf_dino.cards import model_card
+from sdf_dino.core.runs import read_parameters
+from sdf_dino.core.launcher import find_job, read_jobs
+from sdf_dino.parts.weights import model_card
 
 STAGES = sorted(p for p in (ROOT / "nbs").glob("[0-9]*.ipynb"))
 TUTORIALS = sorted((ROOT / "nbs").glob("tutorial_*.ipynb"))
@@ -83,7 +83,7 @@ def test_notebooks_are_clean_and_small(path, tmp_path):
     assert not [o for c in nb["cells"] for o in c.get("outputs", []) if o["output_type"] == "error"]
 
 
-@pytest.mark.parametrize("stage, job", [(s, j) for s, jobs in job_list().items() for j in jobs])
+@pytest.mark.parametrize("stage, job", [(s, j) for s, jobs in read_jobs().items() for j in jobs])
 def test_every_job_has_right_names_and_types(stage, job):
     declared = read_parameters(ROOT / "nbs" / f"{stage}.ipynb")
     assert set(find_job(stage, job).params) == set(declared) and all(p.doc for p in declared.values())
@@ -91,7 +91,7 @@ def test_every_job_has_right_names_and_types(stage, job):
 
 @pytest.mark.parametrize("folder", WEIGHTS, ids=lambda p: p.name)
 def test_weights_say_what_they_were_made_from(folder):
-    way_out = f"python -c \"from sdf_dino.cards import write_model_card; write_model_card('sdf_dino/weights/{folder.name}')\""
+    way_out = f"python -c \"from sdf_dino.parts.weights import write_model_card; write_model_card('sdf_dino/weights/{folder.name}')\""
     assert (folder / "README.md").exists() and (folder / "README.md").read_text() == model_card(folder), way_out
     for section in model_card(folder).split("\n## ")[1:]:
         assert "**licence of the data**: " in section and "**data**: " in section and ": \n" not in section, section

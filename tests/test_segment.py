@@ -7,18 +7,18 @@ import pytest
 import trimesh
 from conftest import bomb, run
 
-from sdf_dino.batch import segment_batch
-from sdf_dino.mesh import load_mesh
-from sdf_dino.plot import part_colors
-from sdf_dino.psb import models
-from sdf_dino.repair import REASONS
+from sdf_dino.parts.batch import segment_batch
+from sdf_dino.geometry.loading import load_mesh
+from sdf_dino.core.plotting import part_colors
+from sdf_dino.data.psb import psb_models
+from sdf_dino.geometry.repair import REASONS
 
 
 @pytest.fixture(scope="module")
 def chair(shared, tmp_path_factory):
     "The first chair of the benchmark as a mesh file, in inches and far from the origin"
     path = tmp_path_factory.mktemp("psb") / "chair.off"
-    mesh = models(shared / "psb", "Chair")[0].mesh
+    mesh = psb_models(shared / "psb", "Chair")[0].mesh
     trimesh.Trimesh(mesh.vertices * 39.37 + 1000, mesh.faces, process=False).export(path)
     return path
 
