@@ -3,11 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: help env figures test lab export readme clean
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+.PHONY: help env figures test test-all lab export readme clean
 
 help:
 	@echo 'make figures   environment, then every stage at probe scale, to figures/'
-	@echo 'make test      environment, then all tests'
+	@echo 'make test      environment, then the tests'
+	@echo 'make test-all  the slow ones too: browser, kills, trainings in two processes'
 	@echo 'make lab       JupyterLab on the notebooks'
 	@echo 'make export    sdf_dino/ and README.md from the notebooks, cleaned'
 	@echo 'make clean     removes the environment, keeps data/'
@@ -26,8 +29,12 @@ env: .venv/.done
 figures: env
 	$(BIN)/sdf_dino run all probe
 
+# the slow tests (browser, kills, trainings in two processes) run in test-all alone
 test: env
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	$(PYTEST) -m 'not slow'
+
+test-all: env
+	$(PYTEST)
 
 lab: env
 	$(BIN)/jupyter lab nbs

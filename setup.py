@@ -1,26 +1,41 @@
-"Installs `sdf_dino`; everything it says stands in settings.ini, which nbdev reads too."
+"Installs `sdf_dino`. All settings are in settings.ini, which nbdev reads too."
 from configparser import ConfigParser
 from pathlib import Path
+
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
-here = Path(__file__).parent
+HERE = Path(__file__).parent
 ini = ConfigParser(delimiters=["="])
-ini.read(here / "settings.ini", encoding="utf-8")
-cfg = ini["DEFAULT"]
-lines = lambda key: cfg.get(key, "").split()
+ini.read(HERE / "settings.ini", encoding="utf-8")
+settings = ini["DEFAULT"]
+readme = HERE / "README.md"
 
+
+class BuildWithoutIndex(build_py):
+    "Leaves `_modidx.py`, an index that only nbdev reads, out of the wheel"
+    def find_package_modules(self, package, package_dir):
+        modules = super().find_package_modules(package, package_dir)
+        return [found for found in modules if found[1] != "_modidx"]
+
+
+def words(key): return settings.get(key, "").split()
+
+
+extras = [key for key in settings if key.endswith("_requirements")]
 setup(
-    name=cfg["lib_name"],
-    version=cfg["version"],
-    description=cfg["description"],
-    long_description=(here / "README.md").read_text(encoding="utf-8") if (here / "README.md").exists() else "",
+    name=settings["lib_name"],
+    version=settings["version"],
+    description=settings["description"],
+    long_description=readme.read_text(encoding="utf-8") if readme.exists() else "",
     long_description_content_type="text/markdown",
-    author=cfg["author"],
+    author=settings["author"],
     license="Apache-2.0",
     packages=find_packages(include=["sdf_dino", "sdf_dino.*"]),
-    package_data={cfg["lib_name"]: ["weights/*/*", "weights/*/*/*"]},
-    python_requires=f">={cfg['min_python']}",
-    install_requires=lines("requirements"),
-    extras_require={key.removesuffix("_requirements"): lines(key) for key in cfg if key.endswith("_requirements")},
-    entry_points={"console_scripts": lines("console_scripts")},
+    package_data={settings["lib_name"]: ["weights/*/*", "weights/*/*/*"]},
+    cmdclass={"build_py": BuildWithoutIndex},
+    python_requires=f">={settings['min_python']}",
+    install_requires=words("requirements"),
+    extras_require={key.removesuffix("_requirements"): words(key) for key in extras},
+    entry_points={"console_scripts": words("console_scripts")},
 )

@@ -1,4 +1,5 @@
-"What the tests share: where things are, and a private data folder"
+"What the tests share: where things are, small notebooks and projects, and a private data folder"
+import json
 import os
 import subprocess
 import sys
@@ -13,21 +14,44 @@ BIN = Path(sys.executable).parent
 
 
 def bomb(path):
-    "A small 3MF that holds 16 million vertices"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z, z.open("3D/3dmodel.model", "w", force_zip64=True) as f:
-        f.write(b'<?xml version="1.0"?><model><resources><object id="1"><mesh><vertices>')
-        for _ in range(400):
-            f.write(b'<vertex x="0" y="0" z="0"/>' * 40_000)
-        f.write(b"</vertices></mesh></object></resources></model>")
+    "A small 3MF file that unpacks to 16 million vertices"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("3D/3dmodel.model", "w", force_zip64=True) as f:
+            f.write(b'<?xml version="1.0"?><model><resources><object id="1"><mesh><vertices>')
+            for _ in range(400):
+                f.write(b'<vertex x="0" y="0" z="0"/>' * 40_000)
+            f.write(b"</vertices></mesh></object></resources></model>")
     return path
 
 
 def run(*words, data=None, check=True, **kwargs):
     "A command of the environment, run at the project's root, with a data folder of its own"
     env = {**os.environ, **({"SDF_DINO_DATA": str(data)} if data else {})}
-    done = subprocess.run([str(BIN / words[0]), *map(str, words[1:])], cwd=ROOT, env=env, capture_output=True, text=True, **kwargs)
-    assert not check or done.returncode == 0, done.stdout + done.stderr
+    command = [str(BIN / words[0]), *map(str, words[1:])]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, **kwargs)
+    if check: assert done.returncode == 0, done.stdout + done.stderr
     return done
+
+
+def write_notebook(path, *sources):
+    "A notebook of code cells; the first one is the parameters cell"
+    cells = [{"cell_type": "code", "id": f"cell{i}", "metadata": {}, "source": source, "outputs": [],
+              "execution_count": None} for i, source in enumerate(sources)]
+    cells[0]["metadata"] = {"tags": ["parameters"]}
+    kernel = {"name": "python3", "display_name": "python3", "language": "python"}
+    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    Path(path).write_text(json.dumps(notebook))
+    return path
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    "An empty project in the current folder, with a data folder of its own"
+    for name in ("SDF_DINO_DATA", "SDF_DINO_RUN"): monkeypatch.delenv(name, raising=False)
+    (tmp_path / "settings.ini").touch()
+    for folder in ("nbs/pipeline", "nbs/experiments", "sdf_dino"): (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,9 @@ from sdf_dino.distill.views import ViewConfig
 from sdf_dino.distill.visibility_cache import write_visibility
 from sdf_dino.geometry.sampling import Sampler, sample_files, sample_sdf
 from sdf_dino.geometry.shapes import probe_shapes
-from sdf_dino.field.training import launch_processes, rank_and_world_size, read_log
+from sdf_dino.field.training_log import read_log
+from sdf_dino.field.processes import rank_and_world_size
+from sdf_dino.field.processes import launch_processes
 from sdf_dino.distill.views import ViewSampler
 
 LOOK = ViewConfig(shapes=3, points=40, local=10)

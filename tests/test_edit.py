@@ -20,7 +20,7 @@ def test_moving_a_part_leaves_the_rest():
     model = load_weights("probe9")
     found = segment_latent("snowman", 2, model, resolution=48)
     start = FittedShape(model[0].decoder, model[0].latents["snowman"], "snowman", 0, 0.0, False, {}, {})
-    shape = fit_part_fields(start, found.mesh, found.labels, PartFitConfig(replace(PartFitConfig().fit, tune=100, points=1024)))
+    shape = fit_part_fields(start, found.mesh, found.labels, PartFitConfig(replace(PartFitConfig().fit, finetune_steps=100, finetune_points=1024)))
     for part in (0, 1):
         for step in (0.02, 0.05, 0.1):
             change = far_change(shape, placed_part(shape, part, shift=(step, 0, 0)), part)
@@ -36,7 +36,7 @@ def rough():
 
 def test_edges_come_nearer_than_the_mesh_and_one_network(rough):
     shape, mesh = rough
-    config = PartFitConfig(replace(PartFitConfig().fit, tune=300))
+    config = PartFitConfig(replace(PartFitConfig().fit, finetune_steps=300))
     made = assemble(Segmentation(mesh, shape.label(mesh.triangles_center), None, None, {}), config=config, move=False)
     inside, norm = normalise_mesh(mesh)
     alone = zero_set(one_field(inside, made.shape.parts, config).sdf, 128)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sdf_dino.evaluate.cases import psb_case
-from sdf_dino.evaluate.metrics import Panel, rand_index_error
+from sdf_dino.evaluate.metrics import HumanSegmentations, rand_index_error
 from sdf_dino.data.psb import psb_models
 from sdf_dino.evaluate.perturbations import HOW, perturbed_case
 from sdf_dino.evaluate.benchmark import EvaluationSettings, evaluate, far_from_record
@@ -32,7 +32,7 @@ def test_people_score_what_the_benchmark_records(shared):
 def test_the_split_decides_the_score_of_labelled_parts(shared):
     "Legs of one name are one segment to the labels and many to the benchmark"
     m = psb_models(shared / "psb", "Ant")[0]
-    split, whole = (Panel(m).score(m.parts()[1], split) for split in (True, False))
+    split, whole = (HumanSegmentations(m).score(m.parts()[1], split) for split in (True, False))
     assert split["segments"] > whole["segments"] == len(m.parts()[0]) and split["rand"] < whole["rand"] / 2
     assert split["ari"] > whole["ari"] and split["cut"] == pytest.approx(whole["cut"]), "the borders are the same"
 

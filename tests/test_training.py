@@ -15,10 +15,13 @@ import sdf_dino.field.deepsdf
 from sdf_dino.core.errors import MismatchError, SdfDinoError
 from sdf_dino.core.files import load_tensors, save_tensors
 from sdf_dino.field.decoder import Backbone, DecoderConfig
-from sdf_dino.field.deepsdf import DeepSDFTrainer, TrainConfig, load_dataset, train_backbone, train_backbone_from_files
+from sdf_dino.field.deepsdf import DeepSDFTrainer, TrainConfig, train_backbone, train_backbone_from_files
+from sdf_dino.field.dataset import load_dataset
 from sdf_dino.geometry.sampling import Sampler, sample_files, sample_sdf
 from sdf_dino.geometry.shapes import probe_shapes
-from sdf_dino.field.training import launch_processes, rank_and_world_size, read_log
+from sdf_dino.field.training_log import read_log
+from sdf_dino.field.processes import rank_and_world_size
+from sdf_dino.field.processes import launch_processes
 
 NET = DecoderConfig(16, 32, 2)
 HOW = TrainConfig(steps=60, shapes=3, points=256, lr=5e-3, warmup=10, save_every=20, log_every=10, clip=1., ema=.9, precision="float32")

@@ -11,43 +11,53 @@ import random
 import sys
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from .errors import ParameterError
 
-# %% ../../nbs/api/core/runtime.ipynb #011d83c8
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; spinning threads starve shared cores
-
 # %% ../../nbs/api/core/runtime.ipynb #1beedbf3
 def seed_all(
-    seed:int,  # Any non-negative integer
+    seed:int,   # Any non-negative integer
 ):
     "Seed Python, numpy and torch, on every device"
-    random.seed(seed); np.random.seed(seed % 2**32); torch.manual_seed(seed)
+    import torch
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
 
+# %% ../../nbs/api/core/runtime.ipynb #c66b6845
 def pick_device(
-    name:str="auto",  # `auto`, `cpu`, `cuda`, `cuda:1`, `mps`
-)->torch.device:
-    "The named device, or with `auto` the fastest at hand"
-    have = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto": return torch.device(next(d for d, ok in have.items() if ok))
+    name:str="auto",    # `auto`, `cpu`, `cuda`, `cuda:1` or `mps`
+)->"torch.device":
+    "The named device, or with `auto` the first of CUDA, MPS, CPU; `ParameterError` if absent"
+    import torch
+    mps = torch.backends.mps.is_available()
+    available = {"cuda": torch.cuda.is_available(), "mps": mps, "cpu": True}
+    if name == "auto": name = next(kind for kind, found in available.items() if found)
     kind = name.split(":")[0]
-    if kind not in have: raise ParameterError("device", f"is {name!r}", "Use auto, cpu, cuda or mps")
-    if not have[kind]: raise ParameterError("device", f"{name} is not available on this machine", "Use auto or cpu")
+    if kind not in available:
+        raise ParameterError("device", f"is {name!r}", "Use auto, cpu, cuda or mps")
+    if not available[kind]:
+        raise ParameterError("device", f"{name} is not available here", "Use auto or cpu")
     return torch.device(name)
 
 # %% ../../nbs/api/core/runtime.ipynb #b201af5e
+def _progress_stream():
+    "The file that bars are drawn on"
+    terminal = os.environ.get("SDF_DINO_PROGRESS")
+    if not terminal: return sys.stderr
+    try: return open(terminal, "a")     # "w" would empty a log file
+    except OSError: return sys.stderr
+
 def progress(
-    iterable=None,    # What to walk over, or None to call `update` by hand
-    total:int=None,   # Number of steps, when the iterable has no length
+    iterable=None,    # What to iterate over, or None to call `update` by hand
+    total:int=None,   # Number of steps; None when the iterable knows its length
     desc:str="",      # A word in front of the bar
-    **kwargs,         # Handed to tqdm
+    **kwargs,         # Passed to tqdm
 )->tqdm:
-    "A progress bar for anything that may take more than two seconds"
-    sink = os.environ.get("SDF_DINO_PROGRESS")
-    try: file = open(sink, "a") if sink else sys.stderr     # "w" would empty a log file
-    except OSError: file = sys.stderr
-    slow = not file.isatty()
-    return tqdm(iterable, total=total, desc=desc, file=file, delay=2, leave=False, dynamic_ncols=True,
-                position=1 if sink else 0, mininterval=15 if slow else .2, **kwargs)
+    "A tqdm bar for anything that may take more than two seconds"
+    stream = _progress_stream()
+    position = 1 if os.environ.get("SDF_DINO_PROGRESS") else 0
+    interval = .2 if stream.isatty() else 15    # a log file need not grow five lines a second
+    return tqdm(iterable, total=total, desc=desc, file=stream, delay=2, leave=False,
+                dynamic_ncols=True, position=position, mininterval=interval, **kwargs)

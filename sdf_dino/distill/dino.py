@@ -25,9 +25,10 @@ from .head import (
     DINOLoss, HeadConfig, ProjectionHead, affinity_loss, diversity_loss, load_head, save_head)
 from .views import ViewConfig, ViewSampler
 from ..field.decoder import Backbone
-from sdf_dino.field.training import (
-    LoopConfig, TrainingLoop, all_reduce_sum, cosine_lr, launch_processes, rank_and_world_size,
-    train_loop)
+from ..field.training import LoopConfig, TrainingLoop, cosine_lr, train_loop
+from ..field.processes import all_reduce_sum
+from ..field.processes import rank_and_world_size
+from ..field.processes import launch_processes
 
 # %% ../../nbs/api/distill/dino.ipynb #98b0d4ac
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +131,7 @@ class DINOTrainer(TrainingLoop):
         terms, own = torch.zeros(1, device=loss.device), batch.shape[0] / self.views.batch_size
         if c.affinity: terms = c.affinity * own * affinity_loss(learned[1][0], batch.related)[None]
         (loss + terms.sum()).backward()
-        self.apply([shared := terms.detach().clone()])
+        self.apply_gradients([shared := terms.detach().clone()])
         self.record(loss=loss.detach() + shared.sum(), **numbers)
         ema_update(self.teacher, self.student, now["momentum"])
 
@@ -157,7 +158,7 @@ def compare(self:DINOTrainer, taught, learned, batch, temp):
 
 # %% ../../nbs/api/distill/dino.ipynb #a2f5b6e8
 @patch
-def news(self:DINOTrainer):
+def log_extras(self:DINOTrainer):
     "For the log alone: the rate, how long steps waited for data, and what the report says"
     now, every, store = time.perf_counter(), self.config.report_every, self.views.store
     share, self.clock, store.waited = store.waited / (now - self.clock), now, 0.

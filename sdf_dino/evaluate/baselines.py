@@ -20,7 +20,7 @@ from sklearn.mixture import GaussianMixture
 
 from ..core.errors import ParameterError
 from .cases import EvalShape, as_eval_shape, with_fitted_code
-from .metrics import one_segment
+from .metrics import single_segment
 from ..field.decoder import DecoderConfig, DeepSDF, positional_encoding, query_decoder
 from ..field.layer_probe import point_features
 from ..geometry.clustering import (
@@ -215,7 +215,7 @@ def shape_diameter_clusters(
     "Shape diameter, clustered and cut"
     s = as_eval_shape(x)
     d = shape_diameter(s.mesh, seed=seed)
-    if np.isnan(d).all(): return one_segment(s, k, seed)
+    if np.isnan(d).all(): return single_segment(s, k, seed)
     d = np.nan_to_num(d, nan=np.nanmin(d))
     value = np.log1p(4*(d - d.min())/max(np.ptp(d), 1e-12))/np.log(5)
     value = even_out(value, face_adjacency(s.mesh.faces)[0])

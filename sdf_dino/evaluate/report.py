@@ -17,7 +17,7 @@ import trimesh
 from ..core.files import load_tensors, read_json, resolve_path
 from ..core.plotting import image_grid, render_mesh
 from ..data.psb import psb_models
-from .cases import packaged_backbone
+from .cases import backbone_weights_dir
 from .runner import latest_lines
 from ..geometry.clustering import match_labels
 
@@ -246,7 +246,7 @@ def gallery(
     "People and methods on the same meshes"
     known = {m.id: m for m in psb_models(data)}
     pictures, notes = zip(*(shown_parts(known[i], rows, methods) for i in ids))
-    return image_grid(list(zip(*pictures)), ["people", *methods], notes=list(zip(*notes)))
+    return image_grid(list(zip(*pictures)), ["people", *methods], captions=list(zip(*notes)))
 
 # %% ../../nbs/api/evaluate/report.ipynb #f8646f2f
 def by_training_shapes(
@@ -259,6 +259,6 @@ def by_training_shapes(
     for r in complete_lines(lines):
         method, at, weights = r["method"].partition("@")
         if not at or (r["test"], r["metric"]) != (test, metric): continue
-        info = read_json(packaged_backbone(weights)/"backbone"/"config.json")["info"]
+        info = read_json(backbone_weights_dir(weights)/"backbone"/"config.json")["info"]
         out.setdefault(method, []).append((info["shapes"], r["mean"], r["std"]))
     return {m: sorted(v) for m, v in out.items()}

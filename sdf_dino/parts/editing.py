@@ -72,7 +72,7 @@ def seam_distance(
 @dataclass(frozen=True)
 class PartFitConfig:
     "How sharp parts are made; lengths in units of the cube"
-    fit:FitConfig = FitConfig(tune=400, tune_lr=4e-3)   # Budget of one part: `tune` steps of `points` points
+    fit:FitConfig = FitConfig(finetune_steps=400, finetune_lr=4e-3)   # Budget of one part: `tune` steps of `points` points
     samples:int = 16384                   # Points drawn for one part
     seam:float = .025                     # Faces closer than this to a border of parts are not believed
     reach:float = .03                     # How far a part may go on where other parts are nearer

@@ -113,13 +113,13 @@ class Segmentation:
 @dataclass(frozen=True)
 class Preset:
     "What one mesh may cost"
-    fit:FitConfig = FitConfig(steps=8, tune=200, code_points=8192)   # Budget of the fit
+    fit:FitConfig = FitConfig(code_steps=8, finetune_steps=200, code_points=8192)   # Budget of the fit
     adapt:int = 100                                 # Label-free steps of the head on the shape itself
     sampler:Sampler = Sampler(20_000, 4096)         # Samples that the fit and the clusters see
     sight:int = 512                                 # Surface points whose relations the head adapts to
 
-PRESETS = {"draft": Preset(FitConfig(5, tune=30), 20, Sampler(5000, 1024), 128), "fast": Preset(),
-           "best": Preset(FitConfig(15, tune=700), 150, Sampler(60_000, 4096), 640)}
+PRESETS = {"draft": Preset(FitConfig(5, finetune_steps=30), 20, Sampler(5000, 1024), 128), "fast": Preset(),
+           "best": Preset(FitConfig(15, finetune_steps=700), 150, Sampler(60_000, 4096), 640)}
 
 def pick_preset(
     preset,        # A `Preset`, or draft (for a glance), fast or best
@@ -216,7 +216,7 @@ def segment(
     stages.lap("adapt")
     look = lambda points: part_features(fitted.decoder, fitted.latent, head, points, own)
     *found, info = _label_faces(look, inside, (samples.surface, samples.normals), parts, smooth, least, seed, stages)
-    fit = {"start": fitted.start, "steps": fitted.steps, "cut": fitted.cut, **fitted.quality}
+    fit = {"start": fitted.start, "steps": fitted.steps, "cut": fitted.timed_out, **fitted.quality}
     return Segmentation(mesh, *found, {**info, "fit": fit, "adapted": own is not None, "weights": "" if made else str(weights),
                                        "backbone": backbone.hash, "device": str(backbone.device)})
 

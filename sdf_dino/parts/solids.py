@@ -88,7 +88,7 @@ def assemble(
     inside, norm = normalise_mesh(found.mesh)
     fit = fit_shape(backbone, sample_sdf(MeshField(inside), budget.sampler, config.fit.seed), budget.fit)
     stages.lap("whole")
-    labels, seek = np.asarray(found.labels), replace(config, **SEEK, fit=replace(config.fit, tune=config.fit.tune//2))
+    labels, seek = np.asarray(found.labels), replace(config, **SEEK, fit=replace(config.fit, finetune_steps=config.fit.finetune_steps//2))
     if move and labels.min() < labels.max():
         labels = moved_seams(fit_part_fields(fit, inside, labels, seek), inside, labels)
         stages.lap("seams")
@@ -128,7 +128,7 @@ def solids_command(
             raise ParameterError(target, "exists already", "Choose another name, or pass --force")
     for name, value, least in (("steps", steps, 1), ("resolution", resolution, 8), ("seed", seed, 0)):
         if value < least: raise ParameterError(name, f"is {value}", f"Give {least} or more")
-    config = PartFitConfig(replace(PartFitConfig().fit, tune=steps, seed=seed))
+    config = PartFitConfig(replace(PartFitConfig().fit, finetune_steps=steps, seed=seed))
     with Sandbox(600., 8192.) as guard: loaded = load_mesh_sandboxed(mesh_path(str(mesh)), guard)
     found = segment(loaded, parts, weights, preset, device=device, seed=seed)
     made = assemble(found, preset=preset, config=config, resolution=resolution, device=device)
@@ -207,6 +207,6 @@ def one_field(
     torch.manual_seed(seed)
     data = sample_sdf(MeshField(mesh), Sampler(config.samples*len(parts), 1), seed)
     points, sdf = (torch.from_numpy(a) for a in (data.points, data.sdf))
-    budget = replace(config.fit, tune=config.fit.tune*len(parts))
+    budget = replace(config.fit, finetune_steps=config.fit.finetune_steps*len(parts))
     decoder, latent, _ = fine_tune_decoder(make(hidden), torch.zeros(like.latent), points, sdf, budget)
     return PartField(decoder, latent, [[-.5]*3, [.5]*3], 0.)

@@ -182,7 +182,7 @@ def followed(
     (backbone, head), out = model, []
     data = [torch.from_numpy(np.asarray(a, np.float32)).to(backbone.device) for a in (samples.points, samples.sdf)]
     for steps in at:
-        code, losses = optimise_code(backbone.decoder, backbone.latents[start], *data, steps, enough=0.)
+        code, losses = optimise_code(backbone.decoder, backbone.latents[start], *data, steps, tolerance=0.)
         surface = extract_surface(backbone.decoder, code, resolution)
         out.append((steps, losses[-1], surface, *part_features(backbone.decoder, code, head, surface.triangles_center)))
     label = label_points(*out[-1][3:], parts, seed)
