@@ -8,7 +8,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")    # read when torch loads: 
 _WHERE = {
     "segment": "parts.segment", "load_mesh": "geometry.loading", "signed_distance": "geometry.distance",
     "probe_shapes": "geometry.shapes", "random_compound": "geometry.shapes", "DeepSDF": "field.decoder",
-    "ProjectionHead": "distill.head", "DINOLoss": "distill.head", "rand_index_error": "evaluate.metrics"}
+    "ProjectionHead": "distill.head", "DINOLoss": "distill.losses", "rand_index_error": "evaluate.metrics"}
 __all__ = list(_WHERE)
 
 

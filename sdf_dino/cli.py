@@ -203,7 +203,8 @@ def cli_segment(
 
     Exit codes: 0 all are segmented, 1 an error, or the only mesh failed, 2 a wrong option,
     3 some of several meshes failed, 4 all of them failed."""
-    from sdf_dino.parts.batch import SegmentRequest, segment_command
+    from sdf_dino.parts.batch import segment_command
+    from sdf_dino.parts.requests import SegmentRequest
     request = SegmentRequest(parts, weights, preset, smooth, device, seed, keep_materials)
     code = segment_command(meshes, out, request, latent, features, to, force, as_json, typer.echo)
     raise typer.Exit(code)
@@ -211,7 +212,7 @@ def cli_segment(
 # %% ../nbs/api/cli.ipynb #50c1d5a7
 def _solids_text(row):
     "The result of `solids` in words"
-    from sdf_dino.parts.batch import fewer_parts, low_confidence
+    from sdf_dino.parts.requests import fewer_parts, low_confidence
     stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in row["stages"].items())
     first = f"{row['out']}: {row['parts']} parts, all closed: {row['closed']}; {stages}"
     return "\n".join([first, *fewer_parts(row), *low_confidence(row)])
@@ -236,9 +237,9 @@ def cli_solids(
     """Segment a mesh and write each part as a closed solid of its own.
 
     Exit codes: 0 all solids are closed, 1 an error, 2 a wrong option, 3 some are not closed."""
-    from sdf_dino.parts.batch import check_files
+    from sdf_dino.parts.requests import check_writable
     from sdf_dino.parts.solids import solids_command
-    check_files([out if out.suffix else out/"part_0.ply"])
+    check_writable([out if out.suffix else out/"part_0.ply"])
     row = solids_command(
         mesh, out, parts, weights, preset, steps, resolution, device, seed, force)
     typer.echo(json.dumps(row) if as_json else _solids_text(row))
@@ -303,7 +304,7 @@ def cli_evaluate(
         help="Score each method a second time with the number of parts estimated")] = True,
     smooth: Annotated[float, typer.Option(
         help="Strength of graph-cut boundary smoothing in the smoothed scores; 0 for none")] = 1.,
-    points: Annotated[int, typer.Option(help="Surface points per analytic shape")] = 2048,
+    n_points: Annotated[int, typer.Option(help="Surface points per analytic shape")] = 2048,
     workers: Annotated[int, typer.Option(help="Parallel shapes")] = 2,
     force: Annotated[bool, typer.Option("--force", help="Compute finished rows again")] = False,
     out: Annotated[str, typer.Option(
@@ -314,8 +315,9 @@ def cli_evaluate(
     _import_from_here()
     from sdf_dino.core.errors import ParameterError
     from sdf_dino.evaluate.benchmark import EvaluationSettings, evaluate
-    settings = EvaluationSettings(data, categories, ids, step, seeds, estimate_k, smooth, points,
-                                  workers, force, out, seconds)
+    settings = EvaluationSettings(
+        data=data, categories=categories, ids=ids, step=step, seeds=seeds, estimate_k=estimate_k,
+        smooth=smooth, n_points=n_points, workers=workers, force=force, folder=out, seconds=seconds)
     useless = set()     # methods that failed on every shape of a test
     for row in evaluate(_comma_list(tests), _comma_list(methods), settings):
         typer.echo(json.dumps(row) if as_json else _score_line(row))

@@ -13,7 +13,7 @@ from conftest import bomb
 
 from sdf_dino.core.sandbox import Sandbox
 from sdf_dino.geometry.loading import inspect_mesh
-from sdf_dino.geometry.repair import REASONS
+from sdf_dino.geometry.repair import REJECTION_REASONS
 
 VERDICTS = Path(__file__).with_name("mesh_verdicts.csv")  # written from what the files are, before a loader saw them
 
@@ -81,7 +81,7 @@ def test_broken_files_are_refused_by_name(broken):
     with Sandbox(seconds=30, memory=400) as guard:
         got = {path.name: (reason, inspect_mesh(path, guard)["reason"]) for reason, path in broken}
     assert not {name: pair for name, pair in got.items() if pair[0] != pair[1]}
-    assert {reason for reason, _ in broken} <= set(REASONS)
+    assert {reason for reason, _ in broken} <= set(REJECTION_REASONS)
 
 
 def test_a_crash_and_a_hang_cost_one_file(tmp_path, monkeypatch):
@@ -115,4 +115,4 @@ def test_no_mutant_kills_the_reader(shared, tmp_path):
                 path = tmp_path / f"mutant{Path(info.filename).suffix}"
                 path.write_bytes(bytes(data))
                 ends[inspect_mesh(path, guard)["reason"]] += 1
-    assert not {"crash", "time"} & set(ends) and set(ends) <= {"", *REASONS}
+    assert not {"crash", "time"} & set(ends) and set(ends) <= {"", *REJECTION_REASONS}

@@ -1,15 +1,16 @@
 "Every notebook is a test, in a process of its own; and a notebook that fails is seen to fail"
 import pytest
-from conftest import ROOT, run
-
-NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
+from conftest import NOTEBOOKS, ROOT, run
 
 
 def nbdev_test(path):
     return run("nbdev_test", "--path", path, "--n_workers", "0", "--do_print", check=False, timeout=300)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def name_of(path): return path.relative_to(ROOT / "nbs").with_suffix("").as_posix()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
 def test_notebook(path, tmp_path, monkeypatch):
     monkeypatch.setenv("SDF_DINO_DATA", str(tmp_path))
     done = nbdev_test(path)

@@ -35,7 +35,7 @@ def test_geometry_of_a_probe_shape(name):
     given = cluster_parts(features, graph, len(np.unique(labels)))
     found = {
         "sdf": shape.sdf(QUERY).astype(float).sum(), "points": points.astype(float).sum(),
-        "labels": np.bincount(labels), "visible": seen.seen.mean(), "thickness": seen.thickness.mean(),
+        "labels": np.bincount(labels), "visible": seen.visible.mean(), "thickness": seen.thickness.mean(),
         "affinity": affinity_matrix(seen).mean(), "parts_estimated": len(np.unique(estimated)),
         "ari_estimated": label_agreement(labels, estimated)["ari"],
         "ari_given": label_agreement(labels, given)["ari"],

@@ -1,53 +1,75 @@
-"The repository is in step with itself: notebooks, module, README, jobs"
+"The repository is in step with itself: notebooks, package, README, jobs, weights"
 import filecmp
+import importlib.util
 import json
 import re
 import shutil
-import sys
+import tarfile
+import zipfile
 
 import pytest
 import yaml
-from conftest import ROOT, run
+from conftest import NOTEBOOKS, ROOT, run
 
-from sdf_dino.core.runs import read_parameters
 from sdf_dino.core.launcher import find_job, read_jobs
+from sdf_dino.core.runs import notebook_path, read_parameters
 from sdf_dino.parts.weights import model_card
 
-STAGES = sorted(p for p in (ROOT / "nbs").glob("[0-9]*.ipynb"))
-TUTORIALS = sorted((ROOT / "nbs").glob("tutorial_*.ipynb"))
-WEIGHTS = sorted(p for p in (ROOT / "sdf_dino" / "weights").iterdir() if p.is_dir())
+API = ROOT / "nbs" / "api"
+PACKAGE = ROOT / "sdf_dino"
+WEIGHTS = sorted(p for p in (PACKAGE / "weights").iterdir() if p.is_dir())
+JOBS = [(notebook, job) for notebook, jobs in read_jobs().items() for job in jobs]
+EXPORT = "import os, sys; os.chdir(sys.argv[1]); from nbdev.doclinks import nbdev_export; nbdev_export()"
+
+
+def modules(package):
+    "Paths of the modules of a package folder, relative to it"
+    return {p.relative_to(package) for p in package.rglob("*.py") if "weights" not in p.parts}
 
 
 def exported(folder):
-    "A copy of the project in `folder`, freshly exported"
-    for name in ("nbs", "sdf_dino"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    "A copy of the notebooks in `folder`, freshly exported"
+    ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+    shutil.copytree(ROOT / "nbs", folder / "nbs", ignore=ignore)
+    (folder / "sdf_dino").mkdir()
+    shutil.copy(PACKAGE / "__init__.py", folder / "sdf_dino")       # written by hand
     shutil.copy(ROOT / "settings.ini", folder)
-    run("python", "-c", "import os, sys; os.chdir(sys.argv[1]); from nbdev.export import nb_export; from nbdev.doclinks import nbdev_export; nbdev_export()", folder)
-    return folder
+    run("python", "-c", EXPORT, folder)
+    return folder / "sdf_dino"
 
 
-def out_of_step(folder):
-    "Modules that differ between the project and a fresh export of it"
-    mine, fresh = ROOT / "sdf_dino", folder / "sdf_dino"
-    names = {p.name for d in (mine, fresh) for p in d.glob("*.py")} - {"__init__.py"}
-    return sorted(n for n in names if not ((mine / n).exists() and (fresh / n).exists() and filecmp.cmp(mine / n, fresh / n, False)))
+def out_of_step(fresh):
+    "Modules that differ between the package and a fresh export"
+    def same(name):
+        files = PACKAGE / name, fresh / name
+        return all(f.exists() for f in files) and filecmp.cmp(*files, shallow=False)
+    return sorted(str(name) for name in modules(PACKAGE) | modules(fresh) if not same(name))
 
 
-def test_the_module_is_the_export_of_the_notebooks(tmp_path):
+def test_the_package_is_the_export_of_the_notebooks(tmp_path):
     assert out_of_step(exported(tmp_path)) == [], "run `make export`"
 
 
-def test_an_unsynced_export_is_noticed(tmp_path):
-    path = exported(tmp_path) / "sdf_dino" / "core.py"
-    path.write_text(path.read_text() + "\nx = 1\n")
-    assert out_of_step(tmp_path) == ["core.py"]
+def test_an_export_out_of_step_is_noticed(tmp_path):
+    fresh = exported(tmp_path)
+    before = set(out_of_step(fresh))
+    (fresh / "core/files.py").write_text("x = 1\n")
+    (fresh / "core/__init__.py").unlink()
+    (fresh / "geometry/new.py").touch()
+    found = {"core/files.py", "core/__init__.py", "geometry/new.py"}
+    assert set(out_of_step(fresh)) == before | found
 
 
-def test_every_module_has_its_notebook():
-    made = {re.search(r"#\| default_exp (\w+)", p.read_text()).group(1) for p in STAGES if "default_exp" in p.read_text()}
-    assert {p.stem for p in (ROOT / "sdf_dino").glob("[a-z]*.py")} == made, "a removed notebook leaves its module"
-    assert all(p.stem.split("_", 1)[1] in made for p in STAGES if "default_exp" in p.read_text()), "a module is named as its notebook"
+def test_every_module_has_the_api_notebook_of_its_path():
+    names = {p.with_suffix("") for p in modules(PACKAGE) if not p.name.startswith("_")}
+    notebooks = {p.relative_to(API).with_suffix("") for p in API.rglob("*.ipynb") if p in NOTEBOOKS}
+    assert names == notebooks, "a removed notebook leaves its module, a new one wants `make export`"
+
+
+@pytest.mark.parametrize("path", sorted(API.rglob("*.ipynb")), ids=lambda p: p.stem)
+def test_an_api_notebook_exports_to_its_path(path):
+    (target,) = re.findall(r"#\| default_exp ([\w.]+)", path.read_text())
+    assert target == ".".join(path.relative_to(API).with_suffix("").parts)
 
 
 def test_the_readme_is_the_export_of_the_index(tmp_path):
@@ -55,52 +77,78 @@ def test_the_readme_is_the_export_of_the_index(tmp_path):
     assert (tmp_path / "README.md").read_text() == (ROOT / "README.md").read_text(), "run `make readme`"
 
 
-def test_a_stale_readme_is_noticed(tmp_path):
-    sys.path.insert(0, str(ROOT / ".ci"))
+def test_a_stale_readme_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
     from readme import readme
-    nb = json.loads((ROOT / "nbs" / "index.ipynb").read_text())
-    nb["cells"].append({"cell_type": "markdown", "id": "new", "metadata": {}, "source": ["A line nobody exported"]})
-    (tmp_path / "index.ipynb").write_text(json.dumps(nb))
+    notebook = json.loads((ROOT / "nbs/index.ipynb").read_text())
+    cell = {"cell_type": "markdown", "id": "new", "metadata": {}, "source": ["A line nobody exported"]}
+    notebook["cells"].append(cell)
+    (tmp_path / "index.ipynb").write_text(json.dumps(notebook))
     assert readme(tmp_path / "index.ipynb") != (ROOT / "README.md").read_text()
 
 
-def test_the_readme_names_every_notebook_and_shows_pictures_that_exist():
+def test_links_and_pictures_of_the_readme_exist():
     text = (ROOT / "README.md").read_text()
-    sentence = lambda p: "".join(json.loads(p.read_text())["cells"][0]["source"]).split("> ")[1].strip()
-    assert [p.name for p in STAGES if f"(nbs/{p.name}) | {sentence(p)} |" not in text] == [], "run the index and `make readme`"
     linked = re.findall(r"(?:\]\(|src=\")((?!http)[^)\"#]+)", text)
     assert linked and [path for path in linked if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.parametrize("path", STAGES + TUTORIALS, ids=lambda p: p.stem)
-def test_notebooks_are_clean_and_small(path, tmp_path):
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_is_clean_and_small(path, tmp_path, monkeypatch):
+    from nbdev.clean import nbdev_clean
+    monkeypatch.chdir(ROOT)     # where nbdev finds its settings
     copy = tmp_path / path.name
     shutil.copy(path, copy)
-    run("nbdev_clean", "--fname", copy)
+    nbdev_clean(str(copy))
     assert copy.read_text() == path.read_text(), "run `make export`"
-    nb = json.loads(path.read_text())
-    assert len(nb["cells"]) <= 60 and path.stat().st_size <= 300_000
-    assert not [o for c in nb["cells"] for o in c.get("outputs", []) if o["output_type"] == "error"]
+    notebook = json.loads(path.read_text())
+    assert len(notebook["cells"]) <= 60 and path.stat().st_size <= 300_000
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    assert not [output for output in outputs if output["output_type"] == "error"]
 
 
-@pytest.mark.parametrize("stage, job", [(s, j) for s, jobs in read_jobs().items() for j in jobs])
-def test_every_job_has_right_names_and_types(stage, job):
-    declared = read_parameters(ROOT / "nbs" / f"{stage}.ipynb")
-    assert set(find_job(stage, job).params) == set(declared) and all(p.doc for p in declared.values())
+@pytest.mark.parametrize("notebook, job", JOBS)
+def test_a_job_has_right_names_and_types(notebook, job):
+    declared = read_parameters(notebook_path(notebook))
+    assert set(find_job(notebook, job).params) == set(declared)
+    assert all(parameter.doc for parameter in declared.values())
 
 
 @pytest.mark.parametrize("folder", WEIGHTS, ids=lambda p: p.name)
 def test_weights_say_what_they_were_made_from(folder):
-    way_out = f"python -c \"from sdf_dino.parts.weights import write_model_card; write_model_card('sdf_dino/weights/{folder.name}')\""
-    assert (folder / "README.md").exists() and (folder / "README.md").read_text() == model_card(folder), way_out
-    for section in model_card(folder).split("\n## ")[1:]:
-        assert "**licence of the data**: " in section and "**data**: " in section and ": \n" not in section, section
+    fix = (f"python -c \"from sdf_dino.parts.weights import write_model_card; "
+           f"write_model_card('sdf_dino/weights/{folder.name}')\"")
+    card = model_card(folder)
+    assert (folder / "README.md").exists() and (folder / "README.md").read_text() == card, fix
+    for section in card.split("\n## ")[1:]:
+        assert "**licence of the data**: " in section and "**data**: " in section, section
+        assert ": \n" not in section, section
 
 
-def test_the_citation_is_whole_and_in_step():
+def test_the_citation_agrees_with_the_settings():
     "The keys that the Citation File Format 1.2.0 requires, and what settings.ini says too"
-    said, settings = yaml.safe_load((ROOT / "CITATION.cff").read_text()), (ROOT / "settings.ini").read_text()
-    assert {"cff-version", "message", "title", "authors"} <= set(said) and said["cff-version"] == "1.2.0"
-    assert said["authors"] and all(set(a) & {"name", "family-names", "given-names", "alias"} for a in said["authors"])
-    assert f"version = {said['version']}\n" in settings and f"author = {said['authors'][0]['name']}\n" in settings
-    assert said["license"] == "Apache-2.0" and "Apache License" in (ROOT / "LICENSE").read_text()
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    settings = (ROOT / "settings.ini").read_text()
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["cff-version"] == "1.2.0"
+    names = {"name", "family-names", "given-names", "alias"}
+    assert citation["authors"] and all(set(author) & names for author in citation["authors"])
+    assert f"version = {citation['version']}\n" in settings
+    assert f"author = {citation['authors'][0]['name']}\n" in settings
+    assert citation["license"] == "Apache-2.0" and "Apache License" in (ROOT / "LICENSE").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("build"), reason="needs the package build")
+def test_a_wheel_is_built_from_a_source_distribution(tmp_path):
+    "The wheel has every module and all weights, but not nbdev's index"
+    for name in ("setup.py", "settings.ini", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(PACKAGE, tmp_path / "sdf_dino", ignore=shutil.ignore_patterns("__pycache__"))
+    run("python", "-m", "build", "--no-isolation", "-o", tmp_path / "dist", tmp_path)
+    (wheel,), (sdist,) = (tmp_path / "dist").glob("*.whl"), (tmp_path / "dist").glob("*.tar.gz")
+    inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("sdf_dino/")}
+    expected = {str(p.relative_to(ROOT)) for p in PACKAGE.rglob("*") if p.is_file()}
+    expected = {name for name in expected if "__pycache__" not in name}
+    assert inside == expected - {"sdf_dino/_modidx.py"}
+    assert any(name.endswith("/settings.ini") for name in tarfile.open(sdist).getnames())

@@ -11,7 +11,7 @@ from sdf_dino.parts.batch import segment_batch
 from sdf_dino.geometry.loading import load_mesh
 from sdf_dino.core.plotting import part_colors
 from sdf_dino.data.psb import psb_models
-from sdf_dino.geometry.repair import REASONS
+from sdf_dino.geometry.repair import REJECTION_REASONS
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_a_folder_of_faults_is_told_one_by_one(tmp_path):
 def test_one_bad_mesh_is_one_line_and_exit_code_1(tmp_path, name, reason):
     (tmp_path / "page.glb").write_text("<!doctype html>")
     done = run("sdf_dino", "segment", tmp_path / name, "-o", tmp_path / "out.glb", check=False)
-    assert done.returncode == 1 and REASONS[reason][0] in done.stderr and len(done.stderr.splitlines()) == 1
+    assert done.returncode == 1 and REJECTION_REASONS[reason][0] in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 def test_what_kills_a_reader_is_one_line_too(tmp_path, monkeypatch):
@@ -116,7 +116,7 @@ def test_what_kills_a_reader_is_one_line_too(tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text("import os, trimesh; trimesh.load_scene = lambda *a, **k: os.abort()")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     done = run("sdf_dino", "segment", tmp_path / "in.glb", "-o", tmp_path / "out.glb", check=False)
-    assert done.returncode == 1 and REASONS["crash"][0] in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.returncode == 1 and REJECTION_REASONS["crash"][0] in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_what_costs_too_much_is_named(tmp_path):

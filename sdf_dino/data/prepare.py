@@ -25,7 +25,7 @@ from ..core.runtime import progress
 from ..core.sandbox import SandboxError
 from ..core.workers import Journal, borrow_sandbox, lock_folder, run_parallel
 from .sources import Source, find_sources
-from ..geometry.loading import FORMATS, load_mesh, mesh_quality, normalise_mesh
+from ..geometry.loading import MESH_FORMATS, load_mesh, mesh_quality, normalise_mesh
 from ..geometry.repair import MeshRejected, RepairedMesh
 from ..geometry.sampling import MeshField, SDFSamples, Sampler, sample_sdf
 
@@ -285,7 +285,7 @@ def prepare_set(
 )->PreparedSet:
     "Convert every source, or go on where an earlier call was stopped"
     start, out, settings = time.time(), Path(out).absolute(), settings or PrepareSettings()
-    found, folder = find_sources(sources, FORMATS), out/"samples"
+    found, folder = find_sources(sources, MESH_FORMATS), out/"samples"
     with lock_folder(out), Journal(out/"log"/"journal.jsonl") as journal:
         _agree(out, settings)
         _strangers(found, folder, prune)

@@ -134,7 +134,7 @@ def load_backbone(
 # %% ../../nbs/api/evaluate/cases.ipynb #c1b04097
 def with_fitted_code(
     shape:EvalShape,   # A shape
-    seed:int=0,        # Seed of the SDF samples that the code is fitted to
+    seed:int=0,        # Seed of the SDF samples
     weights:str="",    # Name of weights; empty: those that the shape names
 )->EvalShape:          # The same with decoder and latent code
     "A shape under a trained decoder"

@@ -25,13 +25,13 @@ from ..core.sandbox import SandboxError
 from ..core.workers import borrow_sandbox, run_parallel
 from ..data.psb import PSBModel, psb_models
 from ..distill.head import HeadConfig
-from .baselines import method_features, unit_length
+from .baselines import method_features
 from .benchmark import EvaluationSettings, select_ids, weights_stamp
 from .cases import EvalShape, as_eval_shape, with_fitted_code
 from .metrics import label_overlap, single_segment
 from .runner import (
     MethodTimer, ids_hash, import_function, result_lines, rows_folder)
-from ..geometry.clustering import kmeans_labels
+from ..geometry.clustering import kmeans_labels, unit_rows
 from ..geometry.repair import MeshRejected
 from ..parts.segment import PRESETS, segment
 
@@ -74,14 +74,14 @@ def unit_activations(
     weights:str="",    # Name of weights; empty: those that the shape names
 )->np.ndarray:         # (N,D)
     "The same at unit length, as Neural Descriptor Fields compare their descriptors"
-    return unit_length(decoder_activations(shape, k, seed, weights))
+    return unit_rows(decoder_activations(shape, k, seed, weights))
 
 # %% ../../nbs/api/evaluate/co_segmentation.ipynb #2f0b4eea
 def _head_segmentation(shape, seed, weights, adapt=0):
     "What `segment` finds for a head after some steps of adaptation, its labels not smoothed"
-    preset = replace(PRESETS["fast"], adapt=adapt)
-    return segment(shape.mesh, "prototypes", weights or shape.weights, preset, smooth=0, least=0,
-                   seed=seed, fits=data_dir()/"fits")
+    preset = replace(PRESETS["fast"], adapt_steps=adapt)
+    return segment(shape.mesh, "prototypes", weights or shape.weights, preset, smooth=0, min_area=0,
+                   seed=seed, fit_cache=data_dir()/"fits")
 
 def head_features(
     shape:EvalShape,   # A mesh at points
@@ -99,7 +99,7 @@ def adapted_head_features(
     weights:str="",    # Name of weights; empty: those that the shape names
 )->np.ndarray:         # (N,64)
     "Part features of a head that adapted to each mesh, and so perhaps away from the others"
-    return _head_segmentation(shape, seed, weights, PRESETS["fast"].adapt).features[shape.face]
+    return _head_segmentation(shape, seed, weights, PRESETS["fast"].adapt_steps).features[shape.face]
 
 def strongest_prototypes(
     shape:EvalShape,   # A mesh at points
@@ -124,7 +124,7 @@ def mean_over_labels(
     return np.stack(means)[index]
 
 def _segmentation(shape, seed, weights):
-    return segment(shape.mesh, weights=weights or shape.weights, seed=seed, fits=data_dir()/"fits")
+    return segment(shape.mesh, weights=weights or shape.weights, seed=seed, fit_cache=data_dir()/"fits")
 
 def part_mean_features(
     shape:EvalShape,   # A mesh at points
@@ -175,8 +175,8 @@ def _checked_answer(method, function, shape, seed):
     shared = getattr(getattr(function, "func", function), "labels_are_shared", False)
     if found.ndim == 1 and not shared:
         raise ParameterError(
-            method, "gave labels of one mesh", "Give features (points, D); or labels that mean the same "
-            "on all meshes, and set the function's attribute labels_are_shared to True")
+            method, "gave labels of one mesh", "Give features (points, D), or labels that mean "
+            "the same on all meshes and set the function's attribute labels_are_shared to True")
     return found
 
 def write_answer(

@@ -22,13 +22,13 @@ from ..parts.segment import PRESETS, segment
 from ..parts.weights import load_weights, weights_dir
 
 # %% ../../nbs/api/evaluate/methods.ipynb #2daa5738
-_FEED_FORWARD = replace(PRESETS["fast"], adapt=0)
+_FEED_FORWARD = replace(PRESETS["fast"], adapt_steps=0)
 
 def _segment_parts(x, parts, seed, weights, preset="fast", **options):
     "Labels of `segment` at the points of a shape"
     shape = as_eval_shape(x)
     found = segment(shape.mesh, parts=parts, weights=weights or shape.weights, preset=preset,
-                    seed=seed, fits=data_dir()/"fits", **options)
+                    seed=seed, fit_cache=data_dir()/"fits", **options)
     return found.labels[shape.face]
 
 def learned(
@@ -47,7 +47,7 @@ def learned_unsmoothed(
     weights:str="",    # As in `learned`
 )->np.ndarray:         # (N,)
     "`learned` without graph-cut smoothing and without merging of small fragments"
-    return _segment_parts(x, k or "auto", seed, weights, smooth=0, least=0)
+    return _segment_parts(x, k or "auto", seed, weights, smooth=0, min_area=0)
 
 # %% ../../nbs/api/evaluate/methods.ipynb #260b8974
 def learned_feed_forward(
@@ -77,7 +77,7 @@ def dino_head_dir(
     folder = weights_dir(weights)/"views"
     if (folder/"config.json").exists(): return folder
     raise InputError(folder, "has no head of the proposal's recipe",
-                     "Train one as `sdf_dino run 07_dino psb_a-views` does, and put its head-0 there")
+                     "Train one as `sdf_dino run 07_dino psb_a-views` does, and copy its head-0")
 
 # %% ../../nbs/api/evaluate/methods.ipynb #a47f541f
 def dino(
@@ -106,53 +106,114 @@ def prototypes(
 class Method:
     "A method of the results tables"
     function:str             # `module:function`; human: people against people
+    description:str = ""     # What it does, for tables
     weights:str = ""         # What it reads of trained weights: nothing, backbone, head or dino
     takes_k:bool = True      # Can be given the number of parts, or asked to estimate it
     random:bool = True       # Draws at random, beyond the points of an analytic shape
 
-
-def _constant(function): return Method(function, takes_k=False, random=False)
+def _constant(function, description):
+    return Method(function, description, takes_k=False, random=False)
 
 METHODS = {     # references
-    "human": _constant("human"),
-    "labelled_parts": _constant("sdf_dino.evaluate.metrics:labelled_parts"),
-    "single_segment": _constant("sdf_dino.evaluate.metrics:single_segment")}
+    "human": _constant("human", "People against each other"),
+    "labelled_parts": _constant(
+        "sdf_dino.evaluate.metrics:labelled_parts",
+        "The labelled parts of Kalogerakis and others (2010)"),
+    "single_segment": _constant(
+        "sdf_dino.evaluate.metrics:single_segment",
+        "Everything in one segment")}
 
+# %% ../../nbs/api/evaluate/methods.ipynb #d3e7c348
 METHODS |= {    # geometry, nothing learned
-    "components": _constant("sdf_dino.evaluate.baselines:components"),
-    "local_patches": Method("sdf_dino.evaluate.early_baselines:local_patches"),
-    "local_patches_sorted": Method("sdf_dino.evaluate.early_baselines:local_patches_sorted"),
-    "surface_graph_cut": Method("sdf_dino.evaluate.early_baselines:surface_graph_cut", random=False),
-    "eikonal": Method("sdf_dino.evaluate.early_baselines:volumetric_eikonal", random=False),
-    "eikonal_inside": Method("sdf_dino.evaluate.early_baselines:eikonal_inside", random=False),
-    "gradient": Method("sdf_dino.evaluate.early_baselines:gradient_discontinuity", random=False),
-    "kmeans_xyz": Method("sdf_dino.evaluate.baselines:kmeans_xyz"),
-    "kmeans_xyz_normals": Method("sdf_dino.evaluate.baselines:kmeans_xyz_normals"),
-    "kmeans_encoding": Method("sdf_dino.evaluate.baselines:kmeans_encoding"),
-    "kmeans_random_network": Method("sdf_dino.evaluate.baselines:kmeans_random"),
-    "shape_diameter": Method("sdf_dino.evaluate.baselines:shape_diameter_clusters"),
-    "coacd": Method("sdf_dino.evaluate.baselines:convex_pieces"),
-    "line_of_sight": Method("sdf_dino.evaluate.baselines:visibility_clusters"),
-    "spectral_exact": Method("sdf_dino.evaluate.baselines:spectral_exact", random=False)}
+    "components": _constant(
+        "sdf_dino.evaluate.baselines:mesh_components",
+        "Connected components of the mesh"),
+    "local_patches": Method(
+        "sdf_dino.evaluate.early_baselines:local_patches",
+        "k-means on distances in a small patch around each point"),
+    "local_patches_sorted": Method(
+        "sdf_dino.evaluate.early_baselines:local_patches_sorted",
+        "The same, the distances of a patch sorted"),
+    "surface_graph_cut": Method(
+        "sdf_dino.evaluate.early_baselines:surface_graph_cut",
+        "Graph cut of the surface at strong bends", random=False),
+    "eikonal": Method(
+        "sdf_dino.evaluate.early_baselines:volumetric_eikonal",
+        "Voxels split where the gradient of the field is not of unit length", random=False),
+    "eikonal_inside": Method(
+        "sdf_dino.evaluate.early_baselines:eikonal_inside",
+        "The same, inside the shape only", random=False),
+    "gradient": Method(
+        "sdf_dino.evaluate.early_baselines:gradient_discontinuity",
+        "Voxels inside split where neighbouring gradients differ in direction", random=False),
+    "kmeans_xyz": Method(
+        "sdf_dino.evaluate.baselines:kmeans_xyz",
+        "k-means on coordinates"),
+    "kmeans_xyz_normals": Method(
+        "sdf_dino.evaluate.baselines:kmeans_xyz_normals",
+        "k-means on coordinates and normals"),
+    "kmeans_encoding": Method(
+        "sdf_dino.evaluate.baselines:kmeans_encoding",
+        "k-means on a positional encoding of coordinates"),
+    "kmeans_random_network": Method(
+        "sdf_dino.evaluate.baselines:kmeans_random",
+        "k-means on activations of an untrained decoder"),
+    "shape_diameter": Method(
+        "sdf_dino.evaluate.baselines:shape_diameter_clusters",
+        "Shape diameter, clustered and cut by a graph cut"),
+    "coacd": Method(
+        "sdf_dino.evaluate.baselines:convex_pieces",
+        "CoACD: approximate convex decomposition"),
+    "line_of_sight": Method(
+        "sdf_dino.evaluate.baselines:line_of_sight_clusters",
+        "Spectral clustering of mutual visibility"),
+    "spectral_exact": Method(
+        "sdf_dino.evaluate.baselines:spectral_exact",
+        "Spectral clustering of the visibility affinity, on exact distances", random=False)}
 
 # %% ../../nbs/api/evaluate/methods.ipynb #dbf3e1c5
 METHODS |= {    # a trained decoder
-    "raw": Method("sdf_dino.evaluate.baselines:raw", "backbone"),
-    "ndf": Method("sdf_dino.evaluate.baselines:ndf", "backbone"),
-    "raw_layer_0": Method("sdf_dino.evaluate.baselines:raw_layer_0", "backbone"),
-    "raw_layer_1": Method("sdf_dino.evaluate.baselines:raw_layer_1", "backbone"),
-    "raw_layer_2": Method("sdf_dino.evaluate.baselines:raw_layer_2", "backbone"),
-    "raw_layer_3": Method("sdf_dino.evaluate.baselines:raw_layer_3", "backbone"),
-    "spectral_fitted": Method("sdf_dino.evaluate.baselines:spectral_fitted", "backbone")}
+    "raw": Method(
+        "sdf_dino.evaluate.baselines:raw_activations",
+        "k-means on activations of all decoder layers", "backbone"),
+    "ndf": Method(
+        "sdf_dino.evaluate.baselines:ndf",
+        "k-means on activations at unit length, as Neural Descriptor Fields use them", "backbone"),
+    "raw_layer_0": Method(
+        "sdf_dino.evaluate.baselines:raw_layer_0",
+        "k-means on activations of decoder layer 0", "backbone"),
+    "raw_layer_1": Method(
+        "sdf_dino.evaluate.baselines:raw_layer_1",
+        "k-means on activations of decoder layer 1", "backbone"),
+    "raw_layer_2": Method(
+        "sdf_dino.evaluate.baselines:raw_layer_2",
+        "k-means on activations of decoder layer 2", "backbone"),
+    "raw_layer_3": Method(
+        "sdf_dino.evaluate.baselines:raw_layer_3",
+        "k-means on activations of decoder layer 3", "backbone"),
+    "spectral_fitted": Method(
+        "sdf_dino.evaluate.baselines:spectral_fitted",
+        "Spectral clustering of the visibility affinity, on the fitted decoder", "backbone")}
 
 METHODS |= {    # a trained head
-    "dino": Method("sdf_dino.evaluate.methods:dino", "dino"),
-    "prototypes": Method("sdf_dino.evaluate.methods:prototypes", "head", takes_k=False),
-    "learned_feed_forward": Method("sdf_dino.evaluate.methods:learned_feed_forward", "head"),
+    "dino": Method(
+        "sdf_dino.evaluate.methods:dino",
+        "The proposal's recipe: a head trained by self-distillation alone, not adapted", "dino"),
+    "prototypes": Method(
+        "sdf_dino.evaluate.methods:prototypes",
+        "The strongest prototype of the head as it was trained", "head", takes_k=False),
+    "learned_feed_forward": Method(
+        "sdf_dino.evaluate.methods:learned_feed_forward",
+        "The head as it was trained", "head"),
     "learned_from_random_weights": Method(
-        "sdf_dino.evaluate.methods:learned_from_random_weights", "head"),
-    "learned_unsmoothed": Method("sdf_dino.evaluate.methods:learned_unsmoothed", "head"),
-    "learned": Method("sdf_dino.evaluate.methods:learned", "head")}
+        "sdf_dino.evaluate.methods:learned_from_random_weights",
+        "A head that adapts to the shape from random weights", "head"),
+    "learned_unsmoothed": Method(
+        "sdf_dino.evaluate.methods:learned_unsmoothed",
+        "The trained head, adapted; labels not smoothed", "head"),
+    "learned": Method(
+        "sdf_dino.evaluate.methods:learned",
+        "The trained head, adapted to the shape; labels smoothed", "head")}
 
 # %% ../../nbs/api/evaluate/methods.ipynb #c9bf5562
 def find_method(

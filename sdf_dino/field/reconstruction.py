@@ -15,7 +15,7 @@ import torch
 
 from ..core.errors import InputError
 from .decoder import Backbone, DeepSDF, query_decoder
-from ..geometry.sampling import SDFSamples, mesh_field
+from ..geometry.sampling import SDFSamples, load_mesh_field
 from ..geometry.shapes import probe_shapes, random_compound
 from ..geometry.surface import field_quality
 
@@ -66,7 +66,7 @@ def source_shape(
     if not path.exists():
         fix = "Give the folder of the meshes that the samples were drawn from"
         raise InputError(path, "is missing", fix)
-    return mesh_field(path)
+    return load_mesh_field(path)
 
 # %% ../../nbs/api/field/reconstruction.ipynb #088dee31
 def _fields_to_measure(backbone, name, fit):

@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 
 from ..core.errors import ParameterError
 from .primitives import (
-    Box, Cylinder, STEP, Sphere, Union, random_primitive, visible)
+    Box, Cylinder, SURFACE_TOLERANCE, Sphere, Union, sample_leaf_surfaces, visible_side)
 
 # %% ../../nbs/api/geometry/shapes.ipynb #5f6ea05b
 class Shape(Union):
@@ -53,7 +53,7 @@ class Shape(Union):
         points:np.ndarray,  # Where, (N,3)
     )->np.ndarray:          # Part of smallest SDF, int64, (N,)
         sdfs = self.part_sdf(points)
-        return np.argmax(sdfs <= sdfs.min(0) + STEP, axis=0)
+        return np.argmax(sdfs <= sdfs.min(0) + SURFACE_TOLERANCE, axis=0)
 
     def surface(self,
         n:int,              # Points to draw
@@ -72,8 +72,8 @@ def visible_areas(
     "How much of the shape's surface each part owns"
     leaves, rng = shape.leaves, np.random.default_rng(seed)
     which = np.repeat(np.arange(len(leaves)), n)
-    points, normals = random_primitive(leaves, which, rng)
-    seen = visible(shape, leaves, which, points, normals) != 0
+    points, normals = sample_leaf_surfaces(leaves, which, rng)
+    seen = visible_side(shape, leaves, which, points, normals) != 0
     weights = np.array([leaf.area for leaf in leaves])[which[seen]]/n
     return np.bincount(shape.label(points[seen]), weights, shape.n_parts)
 
@@ -111,7 +111,7 @@ def _attach(shape, rng):
     "The shape and one more part, or None when the place drawn is hidden"
     point, normal = (v[0] for v in shape.parts[rng.integers(shape.n_parts)].sample(1, rng))
     part = _random_primitive(rng).scaled(rng.uniform(.5, 1))
-    if shape.sdf((point + STEP*normal)[None])[0] <= 0: return None
+    if shape.sdf((point + SURFACE_TOLERANCE*normal)[None])[0] <= 0: return None
     reach = brentq(lambda t: part.sdf(-t*normal[None])[0], 0, 2)  # from centre to surface, against the normal
     return Shape(shape.name, [*shape.parts, part.moved(*point + (reach - _OVERLAP)*normal)])
 

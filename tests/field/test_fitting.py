@@ -1,0 +1,77 @@
+"Budgets of a fit, and the choice of a start among many codes"
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import sdf_dino
+from sdf_dino.core.errors import CheckpointError
+from sdf_dino.field.decoder import Backbone
+from sdf_dino.field.fitting import (
+    FitConfig, fine_tune_decoder, fit_shape, nearest_codes, optimise_code)
+from sdf_dino.geometry.sampling import Sampler, sample_sdf
+from sdf_dino.geometry.shapes import probe_shapes
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return Backbone.load(Path(sdf_dino.__file__).parent / "weights" / "probe9" / "backbone")
+
+
+@pytest.fixture(scope="module")
+def table():
+    return sample_sdf(probe_shapes()["table"], Sampler(4096, 512), seed=5)
+
+
+def tensors(samples): return torch.from_numpy(samples.points), torch.from_numpy(samples.sdf)
+
+
+@pytest.mark.parametrize("name", ["snowman", "barbell", "chair"])
+def test_new_samples_of_a_training_shape_find_its_code(backbone, name):
+    samples = sample_sdf(probe_shapes()[name], Sampler(4096, 512), seed=5)
+    assert nearest_codes(backbone, samples, 1) == [name]
+
+
+def test_the_right_code_is_found_among_hundreds(backbone, table):
+    torch.manual_seed(0)
+    codes = {f"{name}_{i}": code + .3 * (i > 0) * torch.randn(len(code))
+             for name, code in backbone.latents.items() for i in range(60)}
+    crowd = Backbone(backbone.decoder, codes)
+    assert nearest_codes(crowd, table, 2, precision="float32")[0] == "table_0"
+    assert all(len(nearest_codes(crowd, table, n)) == n for n in (5, 80))
+
+
+def test_a_backbone_without_codes_is_refused(backbone, table):
+    with pytest.raises(CheckpointError, match="no latent codes"):
+        nearest_codes(Backbone(backbone.decoder, {}), table)
+
+
+def test_no_step_is_taken_after_the_deadline(backbone, table):
+    _, losses = optimise_code(backbone.decoder, backbone.latents["chair"], *tensors(table), deadline=0)
+    assert len(losses) == 1
+
+
+def test_fine_tuning_does_not_change_the_backbone(backbone, table):
+    before = backbone.decoder.out.weight.clone()
+    tuned = fit_shape(backbone, table, FitConfig(2, finetune_steps=20, finetune_points=256))
+    assert 20 < tuned.steps <= 22 and tuned.decoder is not backbone.decoder
+    assert torch.equal(before, backbone.decoder.out.weight)
+
+
+def test_a_fit_ends_when_its_time_is_over(backbone, table):
+    fit = fit_shape(backbone, table, FitConfig(finetune_steps=10_000, max_seconds=.5))
+    assert fit.seconds < 3 and fit.timed_out
+
+
+def test_fine_tuning_is_annealed_before_its_time_is_over(backbone, table, monkeypatch):
+    rates = []
+    class WatchedAdam(torch.optim.Adam):
+        def step(self, *args, **kwargs):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(*args, **kwargs)
+    monkeypatch.setattr(torch.optim, "Adam", WatchedAdam)
+    config = FitConfig(finetune_steps=10_000, finetune_points=64)
+    code = backbone.latents["table"]
+    fine_tune_decoder(backbone.decoder, code, *tensors(table), config, deadline=time.time() + .6)
+    assert rates[-1] < .2 * max(rates)
