@@ -25,8 +25,9 @@ from sdf_dino.geometry.surface import zero_set
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium here (Debian: apt install chromium)")
 pytestmark = pytest.mark.xdist_group("browser")
-FLAGS = """--headless --no-sandbox --disable-gpu --use-angle=swiftshader --enable-unsafe-swiftshader --disable-quic --no-first-run
-           --disable-background-networking --disable-component-update --disable-sync --remote-debugging-port=0 --remote-allow-origins=*"""
+FLAGS = """--headless --no-sandbox --disable-gpu --use-angle=swiftshader --enable-unsafe-swiftshader
+           --disable-quic --no-first-run --disable-background-networking --disable-component-update
+           --disable-sync --remote-debugging-port=0 --remote-allow-origins=*"""
 
 
 def until(ask, seconds=120):
@@ -42,15 +43,22 @@ class Page:
     "A page in a Chromium without a screen, driven over its debugging socket"
     def __init__(self, url, profile, size=(900, 700)):
         words = [BROWSER, *FLAGS.split(), f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}", url]
-        self.process, self.count = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), 0
-        port = until(lambda: (profile / "DevToolsActivePort").exists() and (profile / "DevToolsActivePort").read_text()).split()[0]
-        tabs = lambda: [t for t in json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/json")) if t["type"] == "page"]
+        self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.count = 0
+        port_file = profile / "DevToolsActivePort"
+        port = until(lambda: port_file.exists() and port_file.read_text()).split()[0]
+
+        def tabs():
+            listed = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/json"))
+            return [tab for tab in listed if tab["type"] == "page"]
         self.socket = create_connection(until(tabs)[0]["webSocketDebuggerUrl"], timeout=90)
 
     def __enter__(self): return self
 
     def __exit__(self, *_):
-        self.socket.close(), self.process.terminate(), self.process.wait(20)
+        self.socket.close()
+        self.process.terminate()
+        self.process.wait(20)
 
     def tell(self, method, **params):
         self.count += 1
@@ -59,23 +67,28 @@ class Page:
         return said.get("result", {})
 
     def js(self, code):
-        return self.tell("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True).get("result", {}).get("value")
+        said = self.tell("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True)
+        return said.get("result", {}).get("value")
 
     def place(self, selector):
         "Left, top, width and height of the first element, scrolled into view"
-        self.js(f"document.querySelector('{selector}').scrollIntoView({{block: 'center'}})")
-        return self.js(f"(({{x, y, width, height}}) => [x, y, width, height])(document.querySelector('{selector}').getBoundingClientRect())")
+        element = f"document.querySelector('{selector}')"
+        self.js(f"{element}.scrollIntoView({{block: 'center'}})")
+        return self.js(f"(({{x, y, width, height}}) => [x, y, width, height])({element}.getBoundingClientRect())")
 
     def click(self, x, y):
         for kind, held in (("mouseMoved", 0), ("mousePressed", 1), ("mouseReleased", 0)):
             button = "none" if kind == "mouseMoved" else "left"
-            self.tell("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, buttons=held, clickCount=int(button == "left"))
+            event = {"type": kind, "x": x, "y": y, "button": button, "buttons": held}
+            self.tell("Input.dispatchMouseEvent", **event, clickCount=int(button == "left"))
 
     def picture(self, keep="", box=None):
         "RGB of what is seen, of a box of it when one is given; kept in `SDF_DINO_SCREENSHOTS` when that is set"
-        image = Image.open(io.BytesIO(base64.b64decode(self.tell("Page.captureScreenshot")["data"]))).convert("RGB")
+        data = base64.b64decode(self.tell("Page.captureScreenshot")["data"])
+        image = Image.open(io.BytesIO(data)).convert("RGB")
         if box: image = image.crop((box[0], box[1], box[0] + box[2], box[1] + box[3]))
-        if keep and os.environ.get("SDF_DINO_SCREENSHOTS"): image.save(f"{os.environ['SDF_DINO_SCREENSHOTS']}/{keep}.png", optimize=True)
+        folder = os.environ.get("SDF_DINO_SCREENSHOTS")
+        if keep and folder: image.save(f"{folder}/{keep}.png", optimize=True)
         return np.asarray(image)
 
 
@@ -106,54 +119,79 @@ def test_a_page_of_parts_draws_them(tmp_path):
     assert hued(seen, 2).sum() < 50, "a colour that no part has"
 
 
+VIEWS = """
+from dataclasses import replace
+from sdf_dino.parts.segment import PRESETS, segment_latent
+from sdf_dino.parts.viewer import relabel, save_view, side_by_side
+as_trained = replace(PRESETS["fast"], adapt_steps=0)
+shapes = [segment_latent(name, weights="compounds", preset=as_trained, resolution=32)
+          for name in ("compound_2", "compound_3")]
+row = side_by_side(*shapes)
+save_view(row, "alone.html", zoom=1.)
+save_view(relabel(row, 4), "together.html", zoom=1.);"""
+
+
+def write_one_cell_notebook(path, source):
+    kernel = {"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}}
+    cells = [nbformat.v4.new_code_cell(source.strip())]
+    nbformat.write(nbformat.v4.new_notebook(metadata=kernel, cells=cells), path)
+
+
 @pytest.fixture(scope="module")
-def left(tmp_path_factory):
-    "The run directory of a finished `44_look`, its notebook exported to HTML"
-    data = tmp_path_factory.mktemp("look")
-    run("sdf_dino", "run", "44_look", "toy", "-p", "resolution=32", data=data)
-    (folder,) = (data / "runs" / "44_look").glob("toy-*")
+def executed(tmp_path_factory):
+    "A folder with an executed notebook that saved two views, also as HTML"
+    folder = tmp_path_factory.mktemp("views")
+    write_one_cell_notebook(folder / "notebook.ipynb", VIEWS)
+    run("jupyter-nbconvert", "--to", "notebook", "--execute", "--inplace", folder / "notebook.ipynb",
+        "--ExecutePreprocessor.store_widget_state=False", timeout=600)
     run("jupyter-nbconvert", "--to", "html", folder / "notebook.ipynb")
     return folder
 
 
-def test_an_executed_notebook_keeps_its_views(left):
-    for text in ((left / "notebook.ipynb").read_text().replace('\\"', '"'), (left / "notebook.html").read_text()):
+def test_an_executed_notebook_keeps_its_views(executed):
+    notebook, page = executed / "notebook.ipynb", executed / "notebook.html"
+    for text in (notebook.read_text().replace('\\"', '"'), page.read_text()):
         frames = re.findall(r'<iframe[^>]*src="([^"]+)"', text, re.S)
-        assert frames == ["alone.html", "together.html"] and all((left / f).stat().st_size > 1e6 for f in frames)
-    assert len(re.findall(r'<img[^>]*src="data:image/png', text)) == 2, "pictures of their own, for readers that show no frames"
-    assert (left / "notebook.ipynb").stat().st_size < 300_000
+        assert frames == ["alone.html", "together.html"]
+        assert all((executed / frame).stat().st_size > 1e6 for frame in frames)
+    pictures = re.findall(r'<img[^>]*src="data:image/png', page.read_text())
+    assert len(pictures) == 2, "for readers that show no frames"
+    assert notebook.stat().st_size < 300_000
 
 
 @needs_browser
-def test_the_exported_notebook_draws_its_views(left, tmp_path):
-    with Page(f"file://{left}/notebook.html", tmp_path / "profile") as page:
+def test_the_exported_notebook_draws_its_views(executed, tmp_path):
+    with Page(f"file://{executed}/notebook.html", tmp_path / "profile") as page:
         until(lambda: page.js("!!document.querySelector('iframe')"))
         until(lambda: shows(page, {0: 500, 1: 500}, page.place("iframe"), "exported"))
-        seen, = until(lambda: shows(page, {0: 500, 1: 500}, page.place('iframe[src="together.html"]'), "together"))
+        frame = 'iframe[src="together.html"]'
+        seen, = until(lambda: shows(page, {0: 500, 1: 500}, page.place(frame), "together"))
     halves = np.split(seen, [seen.shape[1] // 2], axis=1)
-    assert any(all(hued(half, part).sum() > 200 for half in halves) for part in (0, 1)), "a part that both shapes have, in one colour"
+    shared = [part for part in (0, 1) if all(hued(half, part).sum() > 200 for half in halves)]
+    assert shared, "both shapes have a part in common, in one colour"
 
 
 LIVE = """
 import json
 from pathlib import Path
-from sdf_dino.parts.viewer import PartViewer
 from sdf_dino.parts.segment import segment_latent
-view = Look(segment_latent("snowman", 2, resolution=32, points=300), height=400)
-def told(_):
+from sdf_dino.parts.viewer import PartViewer
+view = PartViewer(segment_latent("snowman", 2, resolution=32, n_points=300), height=400)
+def write_state(_):
     names = sorted(set(view.seg.labels.tolist()))
-    Path("told.json").write_text(json.dumps({"part": int(view.seg.labels[view.face.value]), "parts": len(names), "names": names}))
-view.face.observe(told, "value"), view.number.observe(told, "value")
+    part = int(view.seg.labels[view.face_input.value])
+    Path("state.json").write_text(json.dumps({"part": part, "parts": len(names), "names": names}))
+view.face_input.observe(write_state, "value")
+view.parts_slider.observe(write_state, "value")
 view"""
 
 
 @pytest.fixture
 def lab(tmp_path):
     "A JupyterLab with one notebook, and a page that has run it"
-    (tmp_path / "news").mkdir(), (tmp_path / "settings" / "@jupyterlab" / "apputils-extension").mkdir(parents=True)
+    (tmp_path / "settings" / "@jupyterlab" / "apputils-extension").mkdir(parents=True)
     (tmp_path / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
-    kernel = {"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(metadata=kernel, cells=[nbformat.v4.new_code_cell(LIVE.strip())]), tmp_path / "live.ipynb")
+    write_one_cell_notebook(tmp_path / "live.ipynb", LIVE)
     env = {**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"), "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
            "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "spaces")}
     server = subprocess.Popen([BIN / "jupyter-lab", "--no-browser", "--allow-root", "--port=0", "--IdentityProvider.token=",
@@ -171,8 +209,8 @@ def lab(tmp_path):
 
 @needs_browser
 def test_the_live_view_answers(lab, tmp_path):
-    "Parts drawn, one hidden by its box, the place clicked asked, the number moved: seen in pixels and told by the kernel"
-    told = lambda: (tmp_path / "told.json").exists() and json.loads((tmp_path / "told.json").read_text())
+    "Parts drawn, one hidden, a place clicked, the number changed: seen in pixels and told by the kernel"
+    def state(): return (tmp_path / "state.json").exists() and json.loads((tmp_path / "state.json").read_text())
     until(lambda: lab.js("document.querySelectorAll('.jp-OutputArea canvas').length > 0"))
     box = lab.place(".jp-OutputArea canvas")
     first, = until(lambda: shows(lab, {0: 500, 1: 500}, box, "parts"))
@@ -181,9 +219,10 @@ def test_the_live_view_answers(lab, tmp_path):
     assert shows(lab, {1: 500}, box), "the other part stays"
     y, x = np.median(np.nonzero(hued(first, 1)), axis=1)
     lab.click(box[0] + x, box[1] + y)
-    assert until(told)["part"] == 1, "with a part hidden, a click still finds the face under the mouse"
+    assert until(state)["part"] == 1, "with a part hidden, a click still finds the face under the mouse"
     until(lambda: hued(lab.picture("alike", box), 1).sum() < .2 * hued(first, 1).sum())
     lab.js("document.querySelector('.noUi-handle').focus()")
-    lab.tell("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", code="ArrowRight", windowsVirtualKeyCode=39)
-    until(lambda: told()["parts"] == 3)
-    until(lambda: shows(lab, dict.fromkeys(told()["names"], 50), box, "three"))
+    key = {"key": "ArrowRight", "code": "ArrowRight", "windowsVirtualKeyCode": 39}
+    lab.tell("Input.dispatchKeyEvent", type="keyDown", **key)
+    until(lambda: state()["parts"] == 3)
+    until(lambda: shows(lab, dict.fromkeys(state()["names"], 50), box, "three"))

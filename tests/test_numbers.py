@@ -8,7 +8,7 @@ import pytest
 from sdf_dino.evaluate.metrics import rand_index_error
 from sdf_dino.geometry.clustering import (
     cluster_parts, concavity_knn_graph, label_agreement, spectral_features)
-from sdf_dino.geometry.primitives import solid_to_mesh
+from sdf_dino.geometry.csg import solid_to_mesh
 from sdf_dino.geometry.sampling import MeshField
 from sdf_dino.geometry.shapes import probe_shapes, random_compound
 from sdf_dino.geometry.visibility import affinity_matrix, visibility_from_field
@@ -47,7 +47,7 @@ def test_geometry_of_a_probe_shape(name):
 def test_learned_parts_of_a_probe_shape(name):
     shape = probe_shapes()[name]
     parts = KNOWN[name]["learned_parts"]
-    result = segment_latent(name, parts, resolution=48, points=1024)
+    result = segment_latent(name, parts, resolution=48, n_points=1024)
     true = shape.label(result.mesh.triangles_center)
     found = {
         "faces": len(result.labels), "learned_parts": result.n_parts,

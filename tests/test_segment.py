@@ -7,11 +7,11 @@ import pytest
 import trimesh
 from conftest import bomb, run
 
-from sdf_dino.parts.batch import segment_batch
-from sdf_dino.geometry.loading import load_mesh
 from sdf_dino.core.plotting import part_colors
 from sdf_dino.data.psb import psb_models
-from sdf_dino.geometry.repair import REJECTION_REASONS
+from sdf_dino.geometry.loading import load_mesh
+from sdf_dino.geometry.validation import REJECTION_REASONS
+from sdf_dino.parts.batch import segment_batch
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_the_report_says_what_was_done(parts):
     assert {p.name for p in folder.iterdir()} == {
         "a.ply", "a.glb", "a.obj", "a.mtl", "a.html", "a.json", "a.labels.npy", "f.npy"}
     assert {str(p) for p in folder.iterdir()} == set(said["files"])
-    assert said["parts"] == 4 and said["told_apart"] in ("strong", "reasonable", "weak", "none")
+    assert said["parts"] == 4 and said["separation"] in ("strong", "reasonable", "weak", "none")
     assert {"load", "distances", "fit", "parts", "borders"} <= set(said["stages"])
 
 

@@ -60,12 +60,14 @@ class Job:
 @lru_cache(maxsize=8)
 def _jobs_of_version(path, version):
     "The parsed list; `version` changes with the file"
-    try: return yaml.safe_load(path.read_text(encoding="utf-8"))
+    try: jobs = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as e:
         raise InputError(path, f"is not YAML ({e})", "Correct the line it names") from None
+    return {notebook: jobs[notebook] for notebook in jobs if not notebook.startswith("_")}
 
 def read_jobs()->dict:
-    "notebook → job → parameters of `nbs/jobs.yml`, not to be modified; `InputError` without one"
+    """notebook → job → parameters of `nbs/jobs.yml`, not to be modified; names that begin with `_`
+    hold settings to share and are left out. `InputError` when the file is missing"""
     path = project_root()/"nbs"/"jobs.yml"
     if not path.exists():
         fix = "Run inside a checkout of the project, or pass a notebook to papermill"

@@ -25,9 +25,11 @@ from ..core.runtime import progress
 from ..core.sandbox import SandboxError
 from ..core.workers import Journal, borrow_sandbox, lock_folder, run_parallel
 from .sources import Source, find_sources
-from ..geometry.loading import MESH_FORMATS, load_mesh, mesh_quality, normalise_mesh
-from ..geometry.repair import MeshRejected, RepairedMesh
+from ..geometry.loading import MESH_FORMATS, load_mesh, mesh_quality
+from ..geometry.normalisation import normalise_mesh
+from ..geometry.repair import RepairedMesh
 from ..geometry.sampling import MeshField, SDFSamples, Sampler, sample_sdf
+from ..geometry.validation import MeshRejected
 
 # %% ../../nbs/api/data/prepare.ipynb #8756a2f7
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from .metrics import HumanSegmentations, part_scores, score_faces
 from ..field.decoder import Backbone
 from ..field.fitting import cached_fit
 from ..geometry.architecture import ARCHITECTURE_KINDS, architecture_shapes
-from ..geometry.loading import normalise_mesh
-from ..geometry.primitives import solid_to_mesh
+from ..geometry.csg import solid_to_mesh
+from ..geometry.normalisation import normalise_mesh
 from ..geometry.sampling import MeshField, sample_sdf
 from ..geometry.shapes import Shape, probe_shapes, random_compound
 from ..parts.segment import PRESETS

@@ -32,7 +32,7 @@ from .metrics import label_overlap, single_segment
 from .runner import (
     MethodTimer, ids_hash, import_function, result_lines, rows_folder)
 from ..geometry.clustering import kmeans_labels, unit_rows
-from ..geometry.repair import MeshRejected
+from ..geometry.validation import MeshRejected
 from ..parts.segment import PRESETS, segment
 
 # %% ../../nbs/api/evaluate/co_segmentation.ipynb #8768ec09
@@ -77,9 +77,9 @@ def unit_activations(
     return unit_rows(decoder_activations(shape, k, seed, weights))
 
 # %% ../../nbs/api/evaluate/co_segmentation.ipynb #2f0b4eea
-def _head_segmentation(shape, seed, weights, adapt=0):
+def _head_segmentation(shape, seed, weights, adapt_steps=0):
     "What `segment` finds for a head after some steps of adaptation, its labels not smoothed"
-    preset = replace(PRESETS["fast"], adapt_steps=adapt)
+    preset = replace(PRESETS["fast"], adapt_steps=adapt_steps)
     return segment(shape.mesh, "prototypes", weights or shape.weights, preset, smooth=0, min_area=0,
                    seed=seed, fit_cache=data_dir()/"fits")
 
@@ -99,7 +99,8 @@ def adapted_head_features(
     weights:str="",    # Name of weights; empty: those that the shape names
 )->np.ndarray:         # (N,64)
     "Part features of a head that adapted to each mesh, and so perhaps away from the others"
-    return _head_segmentation(shape, seed, weights, PRESETS["fast"].adapt_steps).features[shape.face]
+    steps = PRESETS["fast"].adapt_steps
+    return _head_segmentation(shape, seed, weights, steps).features[shape.face]
 
 def strongest_prototypes(
     shape:EvalShape,   # A mesh at points
@@ -124,7 +125,8 @@ def mean_over_labels(
     return np.stack(means)[index]
 
 def _segmentation(shape, seed, weights):
-    return segment(shape.mesh, weights=weights or shape.weights, seed=seed, fit_cache=data_dir()/"fits")
+    return segment(shape.mesh, weights=weights or shape.weights, seed=seed,
+                   fit_cache=data_dir()/"fits")
 
 def part_mean_features(
     shape:EvalShape,   # A mesh at points

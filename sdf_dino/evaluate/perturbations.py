@@ -13,10 +13,10 @@ import numpy as np
 import trimesh
 
 from ..data.psb import PSBModel
-from .benchmark import PSB_READINGS, Benchmark, psb_ids
+from .benchmark import Benchmark, PSB_READINGS, psb_ids
 from .cases import EvalCase, model_case, psb_case
-from ..geometry.export import carry_labels
-from ..geometry.loading import normalise_mesh
+from ..geometry.export import transfer_labels
+from ..geometry.normalisation import normalise_mesh
 from ..geometry.sampling import MeshField
 from ..geometry.surface import zero_set
 
@@ -87,7 +87,7 @@ class PerturbedModel:
         every_face = np.arange(len(original.faces))
         self.source_face = every_face       # the original face of each face of the perturbed mesh
         if not np.array_equal(original.faces, self.mesh.faces):
-            self.source_face = carry_labels(original, every_face, self.mesh)
+            self.source_face = transfer_labels(original, every_face, self.mesh)
 
     def segmentations(self)->list:
         "The human segmentations, (F,) each"

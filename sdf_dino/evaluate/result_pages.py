@@ -111,7 +111,7 @@ def probe_shape_table(
     columns = {"coordinates": probe["xyz"], "activations": probe["all_layers"],
                "oracle layer (chosen with labels)": probe["oracle_layer"],
                "proposal's recipe": dino["kmeans"], "spectral clustering": visibility["spectral"],
-               "head": visibility["kmeans"], "head, k estimated": visibility["estimated k"],
+               "head": visibility["kmeans"], "head, k estimated": visibility["ward, estimated k"],
                "prototypes": visibility["argmax"]}
     shapes = [*saved["proposal"], "mean"]
     table = pd.DataFrame(columns).loc[shapes].map(_mean_std)
@@ -141,7 +141,7 @@ PROBE_PAGE = ResultPage(
     "another backbone.",
     "sdf_dino evaluate --tests probe_shapes --seeds 5 --methods "
     "kmeans_xyz,raw,spectral_exact,dino,learned",
-    (("parts_nine.png", "Parts that the head finds on the probe shapes"),
+    (("parts_probe_shapes.png", "Parts that the head finds on the probe shapes"),
      ("scores_probe_shapes.png", "ARI by method and shape")),
     (("All methods", FullTable(_ari_columns("probe_shapes"))),
      ("Shape by shape", probe_shape_table),
@@ -163,7 +163,8 @@ COMPOUNDS_PAGE = ResultPage(
     "kmeans_xyz,raw,spectral_exact,dino,learned_from_random_weights,learned",
     (("scores_compounds.png", "ARI by method and number of parts"),
      ("generalization_worst.png", "The shapes with the lowest ARI: truth above, found below"),
-     ("scale/scaling_parts.png", "ARI on test compounds by number of training shapes")),
+     ("scale/scaling_parts.png",
+      "ARI by number of training shapes; above `learned`, below `learned_feed_forward`")),
     (("All methods", FullTable(_ari_columns("compounds"))),
      ("The same points and one clustering", same_clustering_table),
      ("Paired differences", PairedDifferences("scores_compounds.csv", "ari"))))
@@ -219,8 +220,10 @@ PSB_PAGE = ResultPage(
     "cut them, because nothing hides one end of a round body from the other.",
     "sdf_dino evaluate --tests psb --data ../shared/data/psb --seeds 2 --methods "
     "human,kmeans_xyz,spectral_exact,spectral_fitted,learned_from_random_weights,learned",
-    (("gallery.png", "The mesh of median error in each category: people, the head, and a baseline"),
-     ("failures.png", "The meshes with the largest error"),
+    (("gallery.png",
+      "The mesh of median error in each category. Rows: people, `learned`, `spectral_fitted`"),
+     ("failures.png",
+      "The meshes with the largest error. Rows: people, `learned`, `spectral_fitted`"),
      ("quarter/scores_psb.png", "Rand-index error by method and category, every fourth mesh")),
     (("Meshes on which no setting was chosen", unseen_meshes_table),
      ("All methods on every fourth mesh", FullTable(_QUARTER_COLUMNS)),
@@ -270,8 +273,8 @@ ROBUSTNESS_PAGE = ResultPage(
      Column("decimated", "robust/decimated", "rand_index_error", -1),
      Column("holed", "robust/holed", "rand_index_error", -1)),
     ("human", "kmeans_xyz", "raw", "spectral_fitted", "learned"),
-    "The head has the smallest error under every perturbation. Its error changes by one or two "
-    "hundredths. Decimation to a fifth of the faces costs most.",
+    "The head has the smallest error of all methods under every perturbation. Its error changes by "
+    "one or two hundredths. Decimation to a fifth of the faces costs most.",
     "Seven meshes of seven categories, one seed: differences of a hundredth are not significant. "
     "Busts and fish, the hardest categories for the head, are not among them. Errors on decimated "
     "or remeshed meshes count other faces than those of the original, so columns compare methods "

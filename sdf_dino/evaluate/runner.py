@@ -25,7 +25,7 @@ from ..core.sandbox import SandboxError
 from ..core.workers import borrow_sandbox, run_parallel
 from .metrics import mean_rows
 from ..field.fitting import cached_fit
-from ..geometry.repair import MeshRejected
+from ..geometry.validation import MeshRejected
 
 # %% ../../nbs/api/evaluate/runner.ipynb #ca02d83f
 def import_function(

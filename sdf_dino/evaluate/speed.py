@@ -21,11 +21,11 @@ from ..distill.activations import ActivationCache, activation_moments, drop_page
 from ..distill.dino import DINOConfig, DINOTrainer
 from ..distill.head import HeadConfig
 from ..distill.views import ViewConfig, ViewSampler
+from .distance_backends import bench_distance
 from .training_speed import (
     bench_deepsdf, bench_scale, peak_memory, rate_row, time_alternately)
 from ..field.decoder import Backbone, DecoderConfig, DeepSDF, query_decoder
 from ..field.training import tune_malloc
-from ..geometry.distance import bench_distance
 from ..geometry.shapes import random_compound
 from ..geometry.surface import zero_set
 from ..parts.labelling import part_features

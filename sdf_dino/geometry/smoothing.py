@@ -139,7 +139,7 @@ def _expand_labels(labels, unary, pairs, weights, max_rounds):
 # %% ../../nbs/api/geometry/smoothing.ipynb #72e71992
 def smooth_labels(
     mesh:trimesh.Trimesh,   # F faces, outward normals; any number of components
-    costs_or_labels,        # Cost of each label at each face, (F,L); or labels, (F,): any other costs 1
+    costs_or_labels,        # Costs of labels at faces, (F,L); or labels, (F,): any other costs 1
     strength:float=1.,      # λ: weight of the borders; 0 changes nothing
     max_rounds:int=4,       # Most passes over all labels
 )->np.ndarray:
@@ -198,7 +198,7 @@ def _absorb_small_pieces(area, borders, min_area):
 def merge_fragments(
     mesh:trimesh.Trimesh,  # F faces; neighbours share vertices
     labels,                # Label of each face, (F,)
-    min_area:float=.005,   # Least area of a connected piece, as a share of the mesh's; 0 changes nothing
+    min_area:float=.005,   # Least area of a connected piece, as a share of the mesh's
     adjacency=None,        # `face_adjacency` of its faces; None: computed here
 )->np.ndarray:
     "Labels without small connected pieces, but for those that are a component of the mesh, (F,)"

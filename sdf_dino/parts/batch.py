@@ -21,8 +21,8 @@ from ..core.workers import Journal, borrow_sandbox, lock_folder, run_parallel
 from ..data.prepare import _refusal, _stamp
 from ..data.sources import find_sources
 from ..geometry.loading import MESH_FORMATS
-from ..geometry.repair import MeshRejected
 from ..geometry.sampling import mesh_path
+from ..geometry.validation import MeshRejected
 from .requests import (
     SegmentRequest, check_writable, fewer_parts, low_confidence, result_line, result_row,
     result_text, segment_file, target_files, write_features, write_target)

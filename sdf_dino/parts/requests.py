@@ -16,7 +16,7 @@ from ..core.files import atomic_write
 from ..core.runtime import pick_device
 from ..core.sandbox import Sandbox
 from ..geometry.export import (
-    check_original, kept_files, npy_bytes, part_files, write_kept, write_parts)
+    check_material_format, files_with_materials, npy_bytes, part_files, write_with_materials, write_parts)
 from ..geometry.loading import load_mesh_sandboxed
 from .labelling import parse_parts
 from .segment import Segmentation, pick_preset, segment
@@ -60,8 +60,8 @@ def target_files(
     parts, or not the materials of `source`"""
     path = Path(path)
     if not _keeps_materials(path, request): return part_files(path)
-    if source: check_original(source, path)
-    return kept_files(path)
+    if source: check_material_format(source, path)
+    return files_with_materials(path)
 
 # %% ../../nbs/api/parts/requests.ipynb #c26956c9
 def write_features(
@@ -80,7 +80,7 @@ def write_target(
     "Write one target"
     path = Path(path)
     if _keeps_materials(path, request):
-        return write_kept(found.mesh.metadata["source"], found.mesh, found.labels, path)
+        return write_with_materials(found.mesh.metadata["source"], found.mesh, found.labels, path)
     if path.name.endswith(".features.npy"): return write_features(found, path)
     return write_parts(found.mesh, found.labels, path)
 

@@ -17,7 +17,8 @@ from ..core.files import atomic_write
 from ..core.sandbox import Sandbox
 from ..field.fitting import fit_shape
 from ..geometry.export import part_files, write_parts
-from ..geometry.loading import Normalisation, load_mesh_sandboxed, normalise_mesh
+from ..geometry.loading import load_mesh_sandboxed
+from ..geometry.normalisation import Normalisation, normalise_mesh
 from ..geometry.sampling import MeshField, mesh_path, sample_sdf
 from ..geometry.shapes import Shape
 from .editing import (

@@ -21,11 +21,12 @@ from ..core.errors import ParameterError
 from ..core.files import atomic_write
 from ..core.plotting import corner_colors, part_colors, render_mesh, view_mesh
 from ..geometry.clustering import match_labels, principal_directions, unit_rows
+from ..geometry.distance import nearest_face
 from ..geometry.export import html_text
-from ..geometry.loading import normalise_mesh
+from ..geometry.normalisation import normalise_mesh
 from ..geometry.sampling import MeshField
 from .labelling import label_points, parse_parts, part_confidence
-from .segment import Segmentation, nearest_face, smooth_face_labels
+from .segment import Segmentation, smooth_face_labels
 
 # %% ../../nbs/api/parts/viewer.ipynb #43426e1f
 _SAMPLES = 4096     # surface points that parts are found at

@@ -1,4 +1,4 @@
-"Activation cache, fitted codes, visibility cache and views: resumable, verified, the same from disk"
+"Activation cache, fitted codes, visibility cache and views: resumed, verified, as from disk"
 import numpy as np
 import pytest
 import torch
@@ -124,7 +124,7 @@ def test_missing_rotated_codes_are_an_error(cache):
 
 
 def test_visibility_is_read_as_it_was_computed(cache, backbone, folder, files):
-    config = VisibilityConfig(surface=.4)
+    config = VisibilityConfig(surface_weight=.4)
     write_visibility(backbone, cache, folder / "visibility", 100, config, "float32")
     read, made_with = read_visibility(cache, folder / "visibility", "table")
     latent = backbone.latents["table"]

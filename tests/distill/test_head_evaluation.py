@@ -43,7 +43,8 @@ def test_a_perfect_head_has_perfect_scores(shapes):
 
 @pytest.mark.parametrize("adapt_steps", [0, 2])
 def test_the_rows_of_an_evaluation(shapes, adapt_steps):
-    head = ProjectionHead(HeadConfig(shapes[0].activations.shape[1], (16, 16), prototypes=4, attend=1))
+    inputs = shapes[0].activations.shape[1]
+    head = ProjectionHead(HeadConfig(inputs, (16, 16), prototypes=4, attend=1))
     rows = evaluate_head(head, shapes[:1], controls=False, adapt_steps=adapt_steps)
     adapted = {f"adapted{start}{k}" for start in ("", " from random weights")
                for k in ("", ", estimated k")}

@@ -51,7 +51,7 @@ def test_equal_features_are_a_collapse():
 def test_many_prototypes_on_each_shape_are_over_segmentation():
     features = torch.eye(8).repeat(4, 1).expand(3, 32, 8)
     few = torch.eye(32)[:4].repeat(8, 1)
-    differing = torch.stack([few, few.roll(8, 1), few.roll(16, 1)])      # four on each of three shapes
+    differing = torch.stack([few, few.roll(8, 1), few.roll(16, 1)])   # four on each
     assert collapse_verdict(collapse_monitor(differing, features), 32) == "healthy"
     every_point = torch.eye(32).expand(3, 32, 32)
     verdict = collapse_verdict(collapse_monitor(every_point, features), 32)

@@ -14,16 +14,17 @@ from sdf_dino.evaluate.cases import EvalCase
 from sdf_dino.evaluate.metrics import HumanSegmentations
 from sdf_dino.evaluate.runner import (
     import_function, latest_lines, result_lines, rows_folder, run_case, run_cases)
-from sdf_dino.geometry.repair import MeshRejected
+from sdf_dino.geometry.validation import MeshRejected
 
 PSB_CASE, LABELS = "sdf_dino.evaluate.cases:psb_case", "sdf_dino.evaluate.metrics:labelled_parts"
 
 
 def two_halves(id, seed, scale=1.):
     "Six numbers, the first three one part; shape 9 has no people"
-    def score(found): return {"plain": {"same": scale * float((found == [0, 0, 0, 1, 1, 1]).mean())}}
+    def score(found): return {"plain": {"same": scale * np.mean(found == [0, 0, 0, 1, 1, 1])}}
     def human_scores(): return {"plain": {"same": .9}}
-    return EvalCase(np.arange(6), 6, 2, score, {"kind": "numbers"}, None if id == 9 else human_scores)
+    people = None if id == 9 else human_scores
+    return EvalCase(np.arange(6), 6, 2, score, {"kind": "numbers"}, people)
 
 
 def thirds(x, k, seed): return x // 3 if k else x * 0 + seed
@@ -37,14 +38,16 @@ def archive(tmp_path): return toy_archive(tmp_path / "psb")
 def user_module(tmp_path):
     "A module that children find, with methods that die and wait"
     (tmp_path / "of_a_user.py").write_text(
-        "import os, time\ndef dies(s, k, seed): os.abort()\ndef waits(s, k, seed): time.sleep(60)\n")
+        "import os, time\ndef dies(s, k, seed): os.abort()\n"
+        "def waits(s, k, seed): time.sleep(60)\n")
     close_idle_sandboxes()      # waiting children do not know the new path
     path = os.pathsep.join([*sys.path, str(tmp_path)])
     with patch.object(sys, "path", [*sys.path, str(tmp_path)]), \
             patch.dict(os.environ, PYTHONPATH=path): yield
 
 
-@pytest.mark.parametrize("name", ("sdf_dino.core:nothing", "no_module:f", "plain", "json:__name__"))
+@pytest.mark.parametrize("name", (
+    "sdf_dino.core:nothing", "no_module:f", "plain", "json:__name__"))
 def test_a_name_without_a_function_is_refused(name):
     with pytest.raises(ParameterError, match="module:function"): import_function(name)
 
@@ -72,7 +75,8 @@ def test_people_and_one_part():
 
 
 def test_too_few_labels_are_refused():
-    with pytest.raises(ParameterError, match=r"\(5,\)"): run_case(two_halves, 1, lambda x, k, seed: x[:5])
+    def too_few(x, k, seed): return x[:5]
+    with pytest.raises(ParameterError, match=r"\(5,\)"): run_case(two_halves, 1, too_few)
 
 
 def test_a_reference_sees_labels_and_a_method_does_not(archive):

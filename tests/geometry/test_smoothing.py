@@ -7,7 +7,7 @@ import trimesh
 
 from sdf_dino.core.errors import ParameterError
 from sdf_dino.geometry import smoothing as s
-from sdf_dino.geometry.primitives import solid_to_mesh
+from sdf_dino.geometry.csg import solid_to_mesh
 from sdf_dino.geometry.shapes import probe_shapes
 
 

@@ -1,0 +1,69 @@
+"Requests, targets and reports: what cannot work is refused before anything is computed"
+import numpy as np
+import pytest
+import trimesh
+
+from sdf_dino.core.errors import ParameterError, SdfDinoError
+from sdf_dino.geometry.loading import load_mesh
+from sdf_dino.parts.requests import (
+    SegmentRequest, check_writable, fewer_parts, low_confidence, result_row, result_text, target_files, write_target)
+from sdf_dino.parts.segment import Segmentation
+
+KEEP = SegmentRequest(keep_materials=True)
+
+
+@pytest.mark.parametrize("field, value", [
+    ("parts", "few"), ("preset", "good"), ("weights", "nonsense"), ("smooth", -1.), ("smooth", float("nan")),
+    ("seed", -1), ("device", "gpu")])
+def test_an_impossible_field_is_named(field, value):
+    with pytest.raises(SdfDinoError, match=field): SegmentRequest(**{field: value})
+
+
+@pytest.fixture
+def found(tmp_path):
+    path = tmp_path / "in.ply"
+    path.write_bytes(trimesh.creation.box((3, 2, 1)).export(file_type="ply"))
+    return Segmentation(load_mesh(path), np.arange(12)//4, *np.ones((2, 12, 64), "f4"), {})
+
+
+@pytest.mark.parametrize("name, request_", [
+    ("a.obj", SegmentRequest()), ("a.features.npy", SegmentRequest()), ("b.ply", KEEP), ("b.npy", KEEP)])
+def test_the_files_written_are_those_announced(found, tmp_path, name, request_):
+    written = write_target(found, tmp_path / name, request_)
+    assert written == target_files(tmp_path / name, request_) and all(file.exists() for file in written)
+
+
+def test_a_scene_that_keeps_its_materials_is_a_copy_with_labels_beside(found, tmp_path):
+    write_target(found, tmp_path / "b.ply", KEEP)
+    assert (tmp_path / "b.ply").read_bytes() == (tmp_path / "in.ply").read_bytes()
+    assert np.load(tmp_path / "b.labels.npy").tolist() == found.labels.tolist()
+
+
+@pytest.mark.parametrize("source, fix", [
+    ("a.glb", "Name it *.glb."), ("a.obj", "Name it *.glb."), ("a.stl", "Name it *.glb or *.stl.")])
+def test_a_format_that_cannot_keep_the_materials_is_refused(source, fix):
+    with pytest.raises(ParameterError) as error: target_files("b.ply", KEEP, source)
+    assert str(error.value).endswith(fix)
+
+
+def test_formats_that_keep_the_materials():
+    assert target_files("b.GLB", KEEP, "a.obj") and target_files("b.ply", KEEP, "a.PLY")
+    assert target_files("b.npy", KEEP, "a.obj")
+
+
+def test_a_folder_is_no_target(tmp_path):
+    with pytest.raises(ParameterError, match="is a folder"): check_writable([tmp_path])
+
+
+def test_trying_a_place_leaves_nothing_behind(tmp_path):
+    check_writable([tmp_path / "new" / "deep" / "a.ply", tmp_path / "new" / "a.ply"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_hints_come_only_where_they_help(found):
+    found.info |= {"parts_requested": "3", "confidence": .8, "separation": "reasonable", "weights": "probe9",
+                   "device": "cpu", "stages": {"fit": 1.}}
+    row = result_row(found, ["a.glb"])
+    assert not fewer_parts(row) and not low_confidence(row) and len(result_text(row).splitlines()) == 2
+    assert not any(fewer_parts({**row, "parts_requested": p}) for p in ("auto", "prototypes"))
+    assert "surface error 0.0010" in result_text({**row, "surface_error": .001})
