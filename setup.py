@@ -32,7 +32,7 @@ setup(
     author=settings["author"],
     license="Apache-2.0",
     packages=find_packages(include=["sdf_dino", "sdf_dino.*"]),
-    package_data={settings["lib_name"]: ["weights/*/*", "weights/*/*/*"]},
+    package_data={settings["lib_name"]: ["data/*.yml", "weights/*/*", "weights/*/*/*"]},
     cmdclass={"build_py": BuildWithoutIndex},
     python_requires=f">={settings['min_python']}",
     install_requires=words("requirements"),

@@ -116,7 +116,7 @@ def read_rotated_codes(
     folder = cache.folder/"rotated"
     rotations = len(list(folder.glob(f"{cache.names[0]}-*.safetensors")))
     if not rotations:
-        raise CheckpointError(folder, "has no codes", "Run 06_visibility with turns=1")
+        raise CheckpointError(folder, "has no codes", "Run 06_visibility with rotations=1")
     paths = []
     for name in cache.names:
         paths += [folder/f"{name}-{seed}.safetensors" for seed in range(rotations)]

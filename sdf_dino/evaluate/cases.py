@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 
 import sdf_dino
 from ..core.errors import ParameterError
-from ..core.files import data_dir
+from ..core.files import data_dir, project_root
 from ..data.psb import PSBModel, psb_models
 from .metrics import HumanSegmentations, part_scores, score_faces
 from ..field.decoder import Backbone
@@ -120,7 +120,7 @@ def backbone_weights_dir(
 )->Path:             # Folder with `backbone`; it need not hold a head
     "Where the weights of a backbone lie; `InputError` when there are none"
     packaged = Path(sdf_dino.__file__).parent/"weights"/weights
-    for folder in (Path(weights), packaged):
+    for folder in (Path(weights), project_root()/weights, packaged):
         if weights and (folder/"backbone"/"config.json").exists(): return folder
     return weights_dir(weights or "no name")       # raises, and says which names there are
 

@@ -17,6 +17,7 @@ from trimesh.transformations import translation_matrix
 
 from ..core.sandbox import Sandbox
 from ..geometry.distance import BACKENDS, signed_distance
+from ..geometry.surface import sample_mesh_surface
 
 # %% ../../nbs/api/evaluate/distance_backends.ipynb #f0ade554
 def _torus_sdf(points):
@@ -85,7 +86,7 @@ def near_surface_points(
     n:int,                 # Number of points
 )->np.ndarray:             # (n,3)
     "Points about the surface of a mesh, at normal offsets of standard deviation 0.02"
-    surface, _ = trimesh.sample.sample_surface(mesh, n, seed=0)
+    surface, _ = sample_mesh_surface(mesh, n)
     return surface + np.random.default_rng(0).normal(0, .02, surface.shape)
 
 # %% ../../nbs/api/evaluate/distance_backends.ipynb #6d522a21
@@ -158,7 +159,7 @@ def _measure_backend(case, backend, n):
     "Errors, seconds and memory of one back end on one mesh, called in a child process"
     mesh, true_sdf = _compared_meshes()[case]
     points = near_surface_points(mesh, n)
-    if backend == "warp": signed_distance(mesh, points[:9], backend)   # compiles its kernel
+    _distance_by(backend, trimesh.creation.box(), points[:9])   # loads libraries, compiles kernels
     _peak_since_last_call()
     before = _peak_since_last_call()
     found = _distance_by(backend, mesh, points)

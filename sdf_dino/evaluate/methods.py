@@ -77,7 +77,7 @@ def dino_head_dir(
     folder = weights_dir(weights)/"views"
     if (folder/"config.json").exists(): return folder
     raise InputError(folder, "has no head of the proposal's recipe",
-                     "Train one as `sdf_dino run 07_dino psb_a-views` does, and copy its head-0")
+                     "Train one as `sdf_dino run 07_dino psb_a-proposal` does, and copy its head-0")
 
 # %% ../../nbs/api/evaluate/methods.ipynb #a47f541f
 def dino(

@@ -18,7 +18,8 @@ from ..core.files import atomic_write, file_hash
 from ..core.runtime import pick_device, progress
 from ..core.sandbox import SandboxError
 from ..core.workers import Journal, borrow_sandbox, lock_folder, run_parallel
-from ..data.prepare import _refusal, _stamp
+from ..data.conversion import refusal_verdict
+from ..data.prepare import file_stamp
 from ..data.sources import find_sources
 from ..geometry.loading import MESH_FORMATS
 from ..geometry.sampling import mesh_path
@@ -41,9 +42,9 @@ def _judge_mesh(source, targets, request, seconds, memory):
             row = sandbox.call("sdf_dino.parts.batch:_segment_in_child", source.path,
                                [str(target) for target in targets], asdict(request))
         verdict = {"status": "done", "reason": "", "detail": "", **row}
-    except MeshRejected as e: verdict = _refusal(e.reason, e.detail or e.cause, fix=e.fix)
-    except SandboxError as e: verdict = _refusal(e.kind, e.detail, fix=e.fix)
-    except SdfDinoError as e: verdict = _refusal("error", f"{e.path}: {e.cause}", fix=e.fix)
+    except MeshRejected as e: verdict = refusal_verdict(e.reason, e.detail or e.cause, fix=e.fix)
+    except SandboxError as e: verdict = refusal_verdict(e.kind, e.detail, fix=e.fix)
+    except SdfDinoError as e: verdict = refusal_verdict("error", f"{e.path}: {e.cause}", fix=e.fix)
     return source.name, verdict
 
 # %% ../../nbs/api/parts/batch.ipynb #d5a83c6d
@@ -126,7 +127,7 @@ class _Batch:
     def is_finished(self, source, line):
         "Does a journal line spare us this source?"
         if self.force or "verdict" not in line: return False
-        if line.get("made_with") != self.made_with or line.get("stamp") != _stamp(source.path):
+        if line.get("made_with") != self.made_with or line.get("stamp") != file_stamp(source.path):
             return False
         files = line["verdict"].get("files", [])
         return line["verdict"]["status"] != "failed" and all(Path(file).exists() for file in files)
@@ -151,7 +152,7 @@ def _run_batch(batch, sources, limits, workers, on_done, journal):
     todo = [s for s in sources if s.name not in done]
     batch.claim(todo, journal)
     tasks = [(s, batch.targets(s), batch.request, *limits) for s in todo]
-    stamps = {s.name: _stamp(s.path) for s in sources}      # before a file may be saved meanwhile
+    stamps = {s.name: file_stamp(s.path) for s in sources}    # files may change later
     results = run_parallel(_judge_mesh, tasks, workers)
     for name, verdict in progress(results, len(todo), "segment", unit="mesh"):
         journal.add(name=name, made_with=batch.made_with, stamp=stamps[name], verdict=verdict)

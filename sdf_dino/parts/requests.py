@@ -15,8 +15,9 @@ from ..core.errors import ParameterError
 from ..core.files import atomic_write
 from ..core.runtime import pick_device
 from ..core.sandbox import Sandbox
-from ..geometry.export import (
-    check_material_format, files_with_materials, npy_bytes, part_files, write_with_materials, write_parts)
+from sdf_dino.geometry.export import (
+    check_material_format, files_with_materials, npy_bytes, part_files, write_parts,
+    write_with_materials)
 from ..geometry.loading import load_mesh_sandboxed
 from .labelling import parse_parts
 from .segment import Segmentation, pick_preset, segment

@@ -13,7 +13,7 @@ import numpy as np
 
 import sdf_dino
 from ..core.errors import InputError, MismatchError
-from ..core.files import atomic_write, read_json
+from ..core.files import atomic_write, project_root, read_json
 from ..core.runtime import pick_device
 from ..distill.head import load_head
 from ..field.decoder import Backbone, query_decoder
@@ -32,10 +32,12 @@ def packaged_weights()->list:
     return sorted(p.name for p in _PACKAGED.glob("*") if p.is_dir() and not _missing(p))
 
 def weights_dir(
-    weights:str,  # Name of weights in the package, or a folder with `backbone` and `head`
+    weights:str,  # Name of weights in the package, or a folder with `backbone` and `head`, which
+                  # may be relative to the root
 )->Path:
     "Where weights lie; `InputError` says what is missing, or lists those in the package"
-    candidates = [p for p in (Path(weights), _PACKAGED/weights) if p.is_dir()]
+    places = (Path(weights), project_root()/weights, _PACKAGED/weights)
+    candidates = [place for place in places if place.is_dir()]
     for folder in candidates:
         if not _missing(folder): return folder
     names = ", ".join(packaged_weights()) or "none"

@@ -80,6 +80,12 @@ def test_wrong_names_and_types_are_refused(jobs, notebook, job, overrides, words
     assert all(word in str(error.value) for word in words)
 
 
+def test_settings_to_share_are_no_jobs(jobs):
+    path = launcher.project_root() / "nbs/jobs.yml"
+    path.write_text("_shared: [&many {K: 9}]\n10_a:\n  probe: {<<: *many}\n")
+    assert list(read_jobs()) == ["10_a"] and find_job("10_a", "probe").params["K"] == 9
+
+
 def test_an_unused_override_is_refused(jobs):
     a, b = jobs_named("probe")
     check_overrides({"10_a": {"K": 7}}, [b])

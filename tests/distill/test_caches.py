@@ -120,7 +120,7 @@ def test_fitted_codes_are_kept(cache, backbone, files, folder):
 
 
 def test_missing_rotated_codes_are_an_error(cache):
-    with pytest.raises(CheckpointError, match="turns"): read_rotated_codes(cache)
+    with pytest.raises(CheckpointError, match="rotations"): read_rotated_codes(cache)
 
 
 def test_visibility_is_read_as_it_was_computed(cache, backbone, folder, files):
