@@ -51,7 +51,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 class LocalHub:
     """Serves a folder under the hub's protocol while the `with` block lasts.
-    `faults` maps a path to its next answers: 404, 429, 500, short (half of it), flip (a wrong byte), stall, ok.
+    `faults` maps a path to its next answers: 404, 429, 500, short (half of it), flip (a wrong
+    byte), stall or ok.
     `requested` lists the paths that were requested"""
     def __init__(self, folder, faults=None):
         self.folder = Path(folder).resolve()

@@ -179,7 +179,7 @@ def fingerprint(
     for name, value in params.items():
         is_target = name in declared and declared[name].doc.startswith("Target")
         if isinstance(value, str) and not is_target:
-            words.update(word.strip() for word in value.split(","))
+            words.update(word.strip() for word in re.split("[,@]", value))     # also method@weights
     words = sorted(words - {""})
     root = project_root()
     paths = {word: root/word for word in words if os.path.exists(root/word)}

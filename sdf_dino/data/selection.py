@@ -22,7 +22,7 @@ import yaml
 
 from ..core.errors import InputError
 from ..core.runtime import progress
-from .download import HubClient, cached_file, fetch_file
+from .download import HubClient, fetch_file
 
 # %% ../../nbs/api/data/selection.ipynb #920e8d70
 @dataclass(frozen=True)

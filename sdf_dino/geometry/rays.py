@@ -29,21 +29,13 @@ class _EmbreeBackend:
         TriangleMesh(self.scene, np.ascontiguousarray(vertices[faces], np.float32))
 
     def first_hit(self, origins, directions):
-        origins, directions = origins.astype(np.float32), directions.astype(np.float32)
+        origins, directions = _to_float32((origins, directions))
         distance = self.scene.run(origins, directions, query="DISTANCE").astype(float)
-        distance[distance > _EMBREE_MISS] = np.inf
-        return distance
+        return np.where(distance > 1e36, np.inf, distance)     # embreex returns 1e37 for a miss
 
-    def hits_within(self, origins, directions, lengths):
-        origins, directions = origins.astype(np.float32), directions.astype(np.float32)
-        lengths = lengths.astype(np.float32)
-        return self.scene.run(origins, directions, dists=lengths, query="OCCLUDED") != -1
-
-_EMBREE_MISS = 1e36     # embreex returns 1e37 where nothing is hit
-
-# %% ../../nbs/api/geometry/rays.ipynb #598216b6
+def _to_float32(arrays): return [array.astype(np.float32) for array in arrays]
 class _LibiglBackend:
-    "The same by libigl, about as fast for a thousand rays and slower for many"
+    "The same by libigl, about ten times slower"
     def __init__(self, vertices, faces):
         self.vertices = np.ascontiguousarray(vertices, float)
         self.faces = np.ascontiguousarray(faces, np.int64)
@@ -55,9 +47,6 @@ class _LibiglBackend:
         face, distance, _ = self.tree.intersect_ray_first(*triangles, origins, directions)
         return np.where(face < 0, np.inf, distance)
 
-    def hits_within(self, origins, directions, lengths):
-        return self.first_hit(origins, directions) < lengths
-
 # %% ../../nbs/api/geometry/rays.ipynb #8b0faf0a
 RAY_BACKENDS = ("auto", "embree", "igl")
 
@@ -67,10 +56,9 @@ def _build_backend(vertices, faces, backend):
         raise ParameterError("backend", f"is {backend!r}", f"Use one of {', '.join(RAY_BACKENDS)}")
     if backend == "igl": return "igl", _LibiglBackend(vertices, faces)
     try: return "embree", _EmbreeBackend(vertices, faces)
-    except ImportError:
+    except ImportError as error:
         if backend == "auto": return "igl", _LibiglBackend(vertices, faces)
-    cause = "is 'embree', but the package embreex cannot be imported"
-    raise ParameterError("backend", cause, "Install embreex, or use auto")
+        raise ParameterError(backend, "needs the package embreex", "Install it") from error
 
 def _finite_vectors(vectors, name):
     "Vectors as a float array (N,3); `InputError` when one is not finite"
@@ -99,10 +87,11 @@ class RayScene:
         directions = _finite_vectors(directions, "directions")
         length = np.linalg.norm(directions, axis=1, keepdims=True)
         if (length == 0).any(): raise InputError("directions", "has a zero vector", "Remove it")
-        directions = directions / length
         distance = np.empty(len(origins))
-        for rays in _chunks(len(origins)):
-            distance[rays] = self._rays.first_hit(origins[rays], directions[rays])
+        for first in range(0, len(origins), _CHUNK):
+            rays = slice(first, first + _CHUNK)
+            unit = directions[rays] / length[rays]
+            distance[rays] = self._rays.first_hit(origins[rays], unit)
         return distance
 
     def blocked(self,
@@ -111,21 +100,15 @@ class RayScene:
     )->np.ndarray:    # (N,) bool
         "Whether a triangle lies between the ends of each segment"
         starts, ends = _finite_vectors(starts, "starts"), _finite_vectors(ends, "ends")
-        blocked = np.empty(len(starts), bool)
-        for rays in _chunks(len(starts)):
-            step = ends[rays] - starts[rays]
-            length = np.linalg.norm(step, axis=1)
-            directions = step / length.clip(1e-12)[:, None]
-            blocked[rays] = self._rays.hits_within(starts[rays], directions, length)
+        length = np.linalg.norm(ends - starts, axis=1)
+        blocked = length > 0        # a segment without length has no direction
+        rays = starts[blocked], (ends - starts)[blocked]
+        blocked[blocked] = self.first_hit(*rays) < length[blocked]
         return blocked
 
 _CHUNK = 200_000     # Rays cast in one call
 
-def _chunks(n): return [slice(first, first + _CHUNK) for first in range(0, n, _CHUNK)]
-
 # %% ../../nbs/api/geometry/rays.ipynb #36b26d87
-_CANDIDATES = 5      # Candidates for each even sample
-
 def _farthest_points(candidates, n):
     "Indices of `n` points, each the farthest from those before it, (n,)"
     distance = np.full(len(candidates), np.inf)
@@ -144,29 +127,23 @@ def even_samples(
     "Evenly spread points; `InputError` without triangles, `ParameterError` for a negative n"
     check_mesh(mesh)
     if n < 0: raise ParameterError("n", f"is {n}", "Give 0 or more")
-    n_candidates = max(1, _CANDIDATES * n)
+    n_candidates = max(1, 5 * n)
     candidates, faces = trimesh.sample.sample_surface(mesh, n_candidates, seed=seed)
     chosen = _farthest_points(np.asarray(candidates), n)
-    faces = faces[chosen]
-    return np.asarray(candidates)[chosen], mesh.face_normals[faces], faces
+    return np.asarray(candidates)[chosen], mesh.face_normals[faces[chosen]], faces[chosen]
 
 # %% ../../nbs/api/geometry/rays.ipynb #5e2dfbe9
 _GRID = 48                                  # Cells along each side of the cube
 _SAMPLES_PER_CELL = 50                      # Surface samples on the area of a cell's face
-_MIN_SAMPLES, _MAX_SAMPLES = 100_000, 2_000_000
-
-def _cell_indices(points):
-    "The cell of each point, as an index of the grid"
-    return tuple(((points + .5) * _GRID).astype(int).clip(0, _GRID - 1).T)
+_MAX_SAMPLES = 2_000_000
 
 def _surface_cells(mesh):
     "Cells that the surface touches, (48,48,48) bool"
-    density = _SAMPLES_PER_CELL * _GRID**2
-    n = int(np.clip(density * mesh.area, _MIN_SAMPLES, _MAX_SAMPLES))
+    n = int(min(_SAMPLES_PER_CELL * _GRID**2 * mesh.area, _MAX_SAMPLES))
     samples, _ = trimesh.sample.sample_surface(mesh, n, seed=0)
+    touched = (np.vstack([samples, mesh.vertices]) + .5) * _GRID
     cells = np.zeros((_GRID,) * 3, bool)
-    cells[_cell_indices(np.asarray(samples))] = True
-    cells[_cell_indices(np.asarray(mesh.vertices))] = True
+    cells[tuple(touched.astype(int).clip(0, _GRID - 1).T)] = True
     return cells
 
 def _inside_cells(mesh, surface):
@@ -208,28 +185,29 @@ _GRID_STEP = .8 / _GRID    # Step of walks through the grid
 _MAX_STRETCHES = 9         # In the solid, outside, in the solid, ...
 
 def _in_cavity(cavity, points):
-    "Whether points lie in the cube and in a cavity cell, (N,) bool"
-    return cavity[_cell_indices(points)] & (np.abs(points) < .5).all(1)
+    "Whether points lie in a cavity cell, (N,) bool"
+    bordered = np.pad(cavity, 1)     # points outside the cube fall into the border
+    cells = ((points + .5) * _GRID + 1).astype(int).clip(0, _GRID + 1)
+    return bordered[cells[:, 0], cells[:, 1], cells[:, 2]]
 
-def _cavity_reach(cavity, origins, directions, max_distance):
-    "How far cavity cells reach along rays, at most `max_distance`, (N,)"
+def _cavity_reach(cavity, origins, directions):
+    "How far cavity cells reach along rays, (N,)"
     reach = np.zeros(len(origins))
     active = np.arange(len(origins))
-    distance = _GRID_STEP
     while len(active):
-        active = active[distance < max_distance[active]]
-        at = origins[active] + directions[active] * distance
+        at = origins[active] + directions[active] * (reach[active] + _GRID_STEP)[:, None]
         active = active[_in_cavity(cavity, at)]
-        reach[active] = distance
-        distance += _GRID_STEP
+        reach[active] += _GRID_STEP
     return reach
 
-def _cross_outside(cavity, origins, directions, wall):
-    "How far stretches outside count, and whether they count up to the next wall, both (N,)"
-    middle = origins + directions * wall.clip(max=_MAX_THICKNESS)[:, None] / 2
-    reach = _cavity_reach(cavity, origins, directions, wall)
-    crosses = _in_cavity(cavity, middle) & (reach >= wall - 2 / _GRID)
-    return np.where(crosses, wall, reach), crosses
+def _crosses_cavity(cavity, origins, directions, wall):
+    "Whether rays run through cavity cells up to the wall they meet, (N,) bool"
+    crosses = np.isfinite(wall)
+    for share in (.1, .3, .5, .7, .9):
+        active = np.flatnonzero(crosses)
+        step = directions[active] * (share * wall[active])[:, None]
+        crosses[active] = _in_cavity(cavity, origins[active] + step)
+    return crosses
 
 # %% ../../nbs/api/geometry/rays.ipynb #c6988a9c
 def _filled_length(scene, cavity, origins, directions, max_length, starts_inside=True):
@@ -240,28 +218,31 @@ def _filled_length(scene, cavity, origins, directions, max_length, starts_inside
     for _ in range(1 if cavity is None else _MAX_STRETCHES):
         at = origins[active] + directions[active] * length[active, None]
         wall = scene.first_hit(at, directions[active])
-        if inside:
-            goes_on = np.isfinite(wall)
-            stretch = wall.clip(max=_MAX_THICKNESS)
+        if inside: goes_on = np.isfinite(wall)
         else:
-            stretch, goes_on = _cross_outside(cavity, at, directions[active], wall)
-        length[active] += stretch + _SURFACE_STEP * goes_on
+            goes_on = _crosses_cavity(cavity, at, directions[active], wall)
+            wall[~goes_on] = 0
+        length[active] += wall.clip(max=_MAX_THICKNESS) + _SURFACE_STEP * goes_on
         active = active[goes_on & (length[active] < max_length[active])]
         inside = not inside
     return length
 
 # %% ../../nbs/api/geometry/rays.ipynb #5d58960c
+def _line_length(scene, cavity, origins, directions, starts_inside=True):
+    "How far the inside reaches along rays that may leave through the mouth of a cavity, (N,)"
+    limit = np.full(len(origins), _MAX_THICKNESS)
+    length = _filled_length(scene, cavity, origins, directions, limit, starts_inside)
+    if cavity is None: return length
+    return length + _cavity_reach(cavity, origins + directions * length[:, None], directions)
+
 def _thickness(scene, cavity, points, normals):
     "Length of the line through each point, along its normal, in the solid and its cavities, (P,)"
-    limit = np.full(len(points), _MAX_THICKNESS)
-    below = points - normals * _SURFACE_STEP
-    thickness = _filled_length(scene, cavity, below, -normals, limit)
+    step = normals * _SURFACE_STEP
+    thickness = _line_length(scene, cavity, points - step, -normals)
     if cavity is not None:
-        at_cavity = np.flatnonzero(_in_cavity(cavity, points + normals * 1.2 / _GRID))
-        normals = normals[at_cavity]
-        above = points[at_cavity] + normals * _SURFACE_STEP
-        thickness[at_cavity] += _filled_length(
-            scene, cavity, above, normals, limit[at_cavity], starts_inside=False)
+        wall = np.flatnonzero(_in_cavity(cavity, points + normals * 1.2 / _GRID))
+        above = (points + step)[wall]
+        thickness[wall] += _line_length(scene, cavity, above, normals[wall], starts_inside=False)
     return thickness.clip(max=_MAX_THICKNESS)
 
 # %% ../../nbs/api/geometry/rays.ipynb #89ec4e93
@@ -279,9 +260,10 @@ def _visible_pairs(scene, cavity, points):
         sees = ~scene.blocked(points[i], points[j])
         if cavity is not None:
             hidden = np.flatnonzero(~sees)
-            starts, step = points[i[hidden]], points[j[hidden]] - points[i[hidden]]
+            starts = points[i[hidden]]
+            step = points[j[hidden]] - starts
             length = np.linalg.norm(step, axis=1)
-            directions = step / length.clip(1e-12)[:, None]
+            directions = step / length[:, None]      # a blocked segment has a length
             sees[hidden] = _filled_length(scene, cavity, starts, directions, length) >= length
         visible[i, j] = visible[j, i] = sees
     return visible
@@ -300,8 +282,8 @@ def visibility_from_rays(
     depth = np.minimum(INSET_DEPTH, _INSET_SHARE * wall)
     visible = _visible_pairs(scene, cavity, points - normals * depth[:, None])
     thickness = _thickness(scene, cavity, points, normals)
-    arrays = [array.astype(np.float32) for array in (points, normals)]
-    return Visibility(*arrays, visible, thickness.astype(np.float32))
+    points, normals, thickness = _to_float32((points, normals, thickness))
+    return Visibility(points, normals, visible, thickness)
 
 def visibility(
     surface:trimesh.Trimesh,   # A solid in the cube [-0.5, 0.5]³, faces outward

@@ -1,4 +1,4 @@
-"A set of samples has the same bytes whatever happens while it is made: kills, lost workers, meshes that crash or hang"
+"A set of samples has the same bytes whatever happens: kills, lost workers, crashes, hangs"
 import os
 import random
 import signal
@@ -141,7 +141,8 @@ def test_a_lost_file_and_a_temporary_one_are_put_right(tmp_path):
 def test_copies_are_named_and_share_their_samples(tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a", "b"): trimesh.creation.box().export(tmp_path / "in" / f"{name}.ply")
-    done = prepare_set(tmp_path / "in", tmp_path / "set", PrepareSettings(Sampler(300, 100)), workers=1)
+    settings = PrepareSettings(Sampler(300, 100))
+    done = prepare_set(tmp_path / "in", tmp_path / "set", settings, workers=1)
     assert list(done.table.duplicate_of) == ["", "a"]
     assert "1 accepted, but copies of others" in done.summary()
 
@@ -226,15 +227,16 @@ def free_port():
 @pytest.fixture
 def cluster(tmp_path):
     "A Dask scheduler and two workers, each a process of its own"
-    pytest.importorskip("distributed", reason="Dask's distributed is not installed; pip install 'sdf_dino[cluster]'")
+    pytest.importorskip("distributed", reason="pip install 'sdf_dino[cluster]'")
     port = free_port()
     quiet = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error"}
     scheduler = start("-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1",
                       "--port", port, "--no-dashboard", **quiet)
-    workers = [start("-m", "distributed.cli.dask_worker", f"tcp://127.0.0.1:{port}", "--nthreads", "1",
-                     "--no-nanny", "--no-dashboard", "--local-directory", tmp_path / f"w{i}", **quiet)
-               for i in range(2)]
-    yield f"tcp://127.0.0.1:{port}", workers
+    address = f"tcp://127.0.0.1:{port}"
+    worker = ("-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny",
+              "--no-dashboard", "--local-directory")
+    workers = [start(*worker, tmp_path / f"w{i}", **quiet) for i in range(2)]
+    yield address, workers
     for process in (scheduler, *workers):
         if process.poll() is None: kill(process)
 

@@ -24,14 +24,15 @@ def test_categories_select_models(toy):
     assert [model.id for model in psb_models(toy, "Chair")] == [101]
 
 
-@pytest.mark.parametrize("categories, words", [("Unicorn", "no category"), ("Cup", "no model asked")])
+@pytest.mark.parametrize("categories, words", [
+    ("Unicorn", "no category"), ("Cup", "no model asked")])
 def test_categories_that_are_not_there_are_refused(toy, categories, words):
     with pytest.raises(InputError, match=words): psb_models(toy, categories)
 
 
 def test_a_segmentation_of_another_mesh_is_refused(toy):
     (toy / "seg/Benchmark/81/81_1.seg").write_text("0\n1\n")
-    with pytest.raises(InputError, match="2 labels for 12 faces"): psb_models(toy)[0].segmentations()
+    with pytest.raises(InputError, match="2 labels for 12"): psb_models(toy)[0].segmentations()
 
 
 def test_labels_outside_the_mesh_are_refused():

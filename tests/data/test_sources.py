@@ -16,7 +16,8 @@ def folder(tmp_path):
                  "shapenet/02691156/abc/models/model_normalized.obj"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    (tmp_path / "shapenet/taxonomy.json").write_text('[{"synsetId": "02691156", "name": "airplane,plane"}]')
+    taxonomy = '[{"synsetId": "02691156", "name": "airplane,plane"}]'
+    (tmp_path / "shapenet/taxonomy.json").write_text(taxonomy)
     return tmp_path
 
 
@@ -63,4 +64,5 @@ def test_what_is_no_source_is_refused(folder, name, words):
 
 def test_a_selection_without_files_is_refused(folder):
     pd.DataFrame({"uid": ["u1"]}).to_parquet(folder / "chosen.parquet")
-    with pytest.raises(InputError, match="no column file"): find_sources(folder / "chosen.parquet", FORMATS)
+    with pytest.raises(InputError, match="no column file"):
+        find_sources(folder / "chosen.parquet", FORMATS)

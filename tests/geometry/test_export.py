@@ -82,7 +82,8 @@ def test_a_picture_shows_more_than_one_colour(tmp_path):
     assert len(np.unique(picture.reshape(-1, picture.shape[2]).round(1), axis=0)) > 3
 
 
-@pytest.mark.parametrize("name, word", [("box.stl", r"\*\.ply"), ("box.features.npy", "labels.npy")])
+@pytest.mark.parametrize("name, word", [
+    ("box.stl", r"\*\.ply"), ("box.features.npy", "labels.npy")])
 def test_a_target_that_cannot_hold_labels_is_refused(box, tmp_path, name, word):
     with pytest.raises(ParameterError, match=word): export.write_parts(box, LABELS, tmp_path / name)
 
@@ -109,7 +110,8 @@ def test_a_scene_of_the_same_format_is_copied_byte_by_byte(tmp_path):
 @pytest.mark.parametrize("name", ["a.obj", "out.ply"])
 def test_a_format_that_would_lose_materials_is_refused(tmp_path, name):
     source = textured_scene(tmp_path / "in.glb")
-    with pytest.raises(ParameterError, match=r"\*\.glb"): export.write_scene(source, tmp_path / name)
+    with pytest.raises(ParameterError, match=r"\*\.glb"):
+        export.write_scene(source, tmp_path / name)
 
 
 def test_labels_follow_their_faces_into_another_order(tmp_path):

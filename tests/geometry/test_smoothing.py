@@ -73,7 +73,7 @@ def test_the_crease_attracts_the_border(snowman, monkeypatch):
     height = mesh.triangles_center[:, 2]
     above = (height - height[true == 1].min() - .03) / .1
     costs = np.stack([above, -above], 1)       # would put the border .03 too high
-    wrong = {strength: (s.smooth_labels(mesh, costs, strength) != true).mean() for strength in (0., 1.)}
+    wrong = {x: (s.smooth_labels(mesh, costs, strength=x) != true).mean() for x in (0., 1.)}
     assert wrong[1.] < .3 * wrong[0.]
     monkeypatch.setattr(s, "CREASE_EXPONENT", 0)
     assert (s.smooth_labels(mesh, costs) != true).mean() > .9 * wrong[0.], "length alone does not"

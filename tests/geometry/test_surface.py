@@ -31,7 +31,8 @@ def test_a_sparse_grid_has_the_zero_set_of_the_dense_one(name):
 
 
 def test_a_steep_field_may_lose_a_lone_ball_but_tears_no_surface(monkeypatch):
-    def two_balls(p): return np.minimum(ball((-.2, 0, 0), .15)(p), 20 * ball((.25, .25, .25), .02)(p))
+    large, small = ball((-.2, 0, 0), .15), ball((.25, .25, .25), .02)
+    def two_balls(p): return np.minimum(large(p), 20 * small(p))
     def steep(p): return 20 * ball((0, 0, 0), .3)(p)
     lost, whole = s.zero_set(two_balls, 96), s.zero_set(steep, 96)
     monkeypatch.setattr(s, "MAX_STEEPNESS", 40.)

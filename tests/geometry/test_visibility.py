@@ -47,7 +47,10 @@ def test_a_finer_grid_saves_evaluations_and_changes_nothing():
     points, _, _ = shape.surface(300, seed=0)
     coarse = v.sample_field_grid(shape.sdf)
     grids = (None, coarse, v.refine_grid(shape.sdf, coarse))
-    found = [count_evaluations(shape.sdf, lambda sdf: v.line_of_sight(sdf, points, grid=g)) for g in grids]
+    found = []
+    for grid in grids:
+        def visible(sdf): return v.line_of_sight(sdf, points, grid=grid)
+        found.append(count_evaluations(shape.sdf, visible))
     evaluations = [count for count, _ in found]
     assert evaluations[2] < .7 * evaluations[1] < .5 * evaluations[0]
     assert all((visible == found[0][1]).all() for _, visible in found)
@@ -62,7 +65,8 @@ def test_depth_bounds_hold_where_the_field_overestimates_far_distances(grid):
     directions = rng.normal(size=(3000, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     radius = rng.uniform(0, .6, 3000)      # some lie outside the cube
-    bound = v._depth_bound(steep, directions * radius[:, None], v.sample_field_grid(steep) if grid else None)
+    cells = v.sample_field_grid(steep) if grid else None
+    bound = v._depth_bound(steep, directions * radius[:, None], cells)
     inside = radius < .4
     assert ((bound > 0) == inside).all()
     assert (bound[inside] <= .4 - radius[inside] + 1e-6).all()
