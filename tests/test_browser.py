@@ -163,11 +163,11 @@ def test_an_executed_notebook_keeps_its_views(executed):
 def test_the_exported_notebook_draws_its_views(executed, tmp_path):
     with Page(f"file://{executed}/notebook.html", tmp_path / "profile") as page:
         until(lambda: page.js("!!document.querySelector('iframe')"))
-        until(lambda: shows(page, {0: 500, 1: 500}, page.place("iframe"), "exported"))
+        until(lambda: shows(page, {0: 500, 2: 500}, page.place("iframe"), "exported"))
         frame = 'iframe[src="together.html"]'
-        seen, = until(lambda: shows(page, {0: 500, 1: 500}, page.place(frame), "together"))
+        seen, = until(lambda: shows(page, {0: 500, 2: 500}, page.place(frame), "together"))
     halves = np.split(seen, [seen.shape[1] // 2], axis=1)
-    shared = [part for part in (0, 1) if all(hued(half, part).sum() > 200 for half in halves)]
+    shared = [part for part in (0, 2) if all(hued(half, part).sum() > 200 for half in halves)]
     assert shared, "both shapes have a part in common, in one colour"
 
 
