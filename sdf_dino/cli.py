@@ -39,7 +39,10 @@ _Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 _Seed = Annotated[int, typer.Option(help="Random seed")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line")]
 _Parts = Annotated[str, typer.Option(
-    help="Number of parts; auto to estimate it; prototypes to take one part a DINO prototype")]
+    help="Number of parts; auto to estimate it; prototypes: with the learned method, one part a "
+    "DINO prototype")]
+_Method = Annotated[str, typer.Option(
+    help="visibility: by rays, without a network; learned: by a trained head")]
 _Preset = Annotated[str, typer.Option(help="Compute budget: draft, fast or best")]
 _Weights = Annotated[str, typer.Option(
     help="auto, the name of weights in the package, or a folder that holds a backbone and a head")]
@@ -180,10 +183,14 @@ def cli_segment(
     meshes: Annotated[list[str], typer.Argument(
         help="Mesh files, folders or text lists; pyvista:ant is an example mesh")] = [],
     parts: _Parts = "auto",         # Number of parts
-    preset: _Preset = "fast",       # Compute budget
+    method: _Method = "visibility", # How the parts are found
     smooth: Annotated[float, typer.Option(
         help="Strength of graph-cut boundary smoothing; 0 for none")] = 1.,
-    weights: _Weights = "auto",     # Backbone and head
+    surface: Annotated[str, typer.Option(
+        help="What the rays are cast on: triangles, as they came; field, the zero set of the "
+        "distance field; auto, the triangles where they bound a solid")] = "auto",
+    weights: _Weights = "auto",     # Backbone and head of the learned method
+    preset: _Preset = "fast",       # Compute budget of the learned method
     latent: Annotated[str, typer.Option(
         help="In place of a mesh, a shape that the weights know, such as probe9:chair")] = "",
     features: Annotated[Path, typer.Option(
@@ -193,8 +200,8 @@ def cli_segment(
     keep_materials: Annotated[bool, typer.Option(
         "--keep-materials",
         help="Keep the scene and its materials; the labels go to a file beside it")] = False,
-    device: _Device = "auto",       # Where it runs
-    seed: _Seed = 0,                # Seed of samples and clusters
+    device: _Device = "auto",       # Where the learned method runs
+    seed: _Seed = 0,                # Seed of the samples
     as_json: _Json = False,         # JSON in place of words
     force: Annotated[bool, typer.Option(
         "--force", help="Overwrite files, and redo finished meshes")] = False,
@@ -205,7 +212,8 @@ def cli_segment(
     3 some of several meshes failed, 4 all of them failed."""
     from sdf_dino.parts.batch import segment_command
     from sdf_dino.parts.requests import SegmentRequest
-    request = SegmentRequest(parts, weights, preset, smooth, device, seed, keep_materials)
+    request = SegmentRequest(
+        parts, method, smooth, surface, seed, keep_materials, weights, preset, device)
     code = segment_command(meshes, out, request, latent, features, to, force, as_json, typer.echo)
     raise typer.Exit(code)
 
@@ -224,8 +232,8 @@ def cli_solids(
         "-o", "--out", help="Output file with one node per part, in a format of `segment`; "
         "without an ending, a folder with one PLY file per part")],
     parts: _Parts = "auto",         # Number of parts
-    weights: _Weights = "auto",     # Backbone and head of the segmentation
-    preset: _Preset = "fast",       # Compute budget of the segmentation and of the first fit
+    method: _Method = "visibility", # How the parts are found
+    preset: _Preset = "fast",       # Compute budget of the first fit
     steps: Annotated[int, typer.Option(
         help="Optimiser steps per part, after half as many to find the part boundaries")] = 400,
     resolution: Annotated[int, typer.Option(help="Grid cells along the longest side")] = 128,
@@ -241,7 +249,7 @@ def cli_solids(
     from sdf_dino.parts.solids import solids_command
     check_writable([out if out.suffix else out/"part_0.ply"])
     row = solids_command(
-        mesh, out, parts, weights, preset, steps, resolution, device, seed, force)
+        mesh, out, parts, method, preset, steps, resolution, device, seed, force)
     typer.echo(json.dumps(row) if as_json else _solids_text(row))
     if not row["closed"]: raise typer.Exit(3)
 
@@ -286,7 +294,7 @@ def _comma_list(text): return [word.strip() for word in text.split(",") if word.
 def cli_evaluate(
     tests: Annotated[str, typer.Option(
         help="Comma-separated: probe_shapes, compounds, development, psb, coseg, robust, parts, "
-        "architecture")] = "probe_shapes",
+        "architecture, furniture, furniture_development")] = "probe_shapes",
     methods: Annotated[str, typer.Option(
         help="Comma-separated, such as kmeans_xyz, raw, learned, learned@psb (other weights), or "
         "module:function; function(shape, k, seed) returns a label for each of shape.points, "
@@ -295,6 +303,8 @@ def cli_evaluate(
     as_json: _Json = False,     # JSON in place of words
     data: Annotated[str, typer.Option(
         help="Folder or zip files of the Princeton benchmark; empty: ../shared/data/psb")] = "",
+    furniture: Annotated[str, typer.Option(
+        help="Folder of Sweet Home 3D's furniture; empty: where Debian's package puts it")] = "",
     categories: Annotated[str, typer.Option(
         help="Comma-separated categories of the benchmark; empty for all")] = "",
     ids: Annotated[str, typer.Option(
@@ -316,8 +326,9 @@ def cli_evaluate(
     from sdf_dino.core.errors import ParameterError
     from sdf_dino.evaluate.benchmark import EvaluationSettings, evaluate
     settings = EvaluationSettings(
-        data=data, categories=categories, ids=ids, step=step, seeds=seeds, estimate_k=estimate_k,
-        smooth=smooth, n_points=n_points, workers=workers, force=force, folder=out, seconds=seconds)
+        data=data, furniture=furniture, categories=categories, ids=ids, step=step, seeds=seeds,
+        estimate_k=estimate_k, smooth=smooth, n_points=n_points, workers=workers, force=force,
+        folder=out, seconds=seconds)
     useless = set()     # methods that failed on every shape of a test
     for row in evaluate(_comma_list(tests), _comma_list(methods), settings):
         typer.echo(json.dumps(row) if as_json else _score_line(row))

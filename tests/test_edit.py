@@ -11,7 +11,7 @@ from sdf_dino.field.fitting import FittedShape
 from sdf_dino.geometry.shapes import COMPOUND_SEEDS, random_compound
 from sdf_dino.geometry.surface import zero_set
 from sdf_dino.parts.editing import PartFitConfig, far_change, fit_part_fields, place_part
-from sdf_dino.parts.segment import segment_latent
+from sdf_dino.parts.learned import segment_latent
 from sdf_dino.parts.weights import load_weights
 
 
@@ -48,7 +48,7 @@ def rough():
 
 def test_closed_parts_from_the_command_line(rough, tmp_path):
     rough.export(tmp_path / "coarse.glb")
-    words = ("sdf_dino", "solids", tmp_path / "coarse.glb", "-o", tmp_path / "parts.glb", "--weights", "probe9")
+    words = ("sdf_dino", "solids", tmp_path / "coarse.glb", "-o", tmp_path / "parts.glb")
     run(*words, "--parts", 2, "--steps", 60, "--resolution", 64, timeout=600)
     nodes = trimesh.load_scene(tmp_path / "parts.glb").geometry
     assert sorted(nodes) == ["part_0", "part_1"]

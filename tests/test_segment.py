@@ -38,8 +38,9 @@ def test_the_report_says_what_was_done(parts):
     assert {p.name for p in folder.iterdir()} == {
         "a.ply", "a.glb", "a.obj", "a.mtl", "a.html", "a.json", "a.labels.npy", "f.npy"}
     assert {str(p) for p in folder.iterdir()} == set(said["files"])
-    assert said["parts"] == 4 and said["separation"] in ("strong", "reasonable", "weak", "none")
-    assert {"load", "distances", "fit", "parts", "borders"} <= set(said["stages"])
+    assert said["parts"] == 4 and said["method"] == "visibility" and 0 < said["confidence"] < 1
+    assert len(said["part_confidence"]) == 4
+    assert set(said["stages"]) == {"load", "surface", "features", "tree", "borders"}
 
 
 def test_geometry_units_and_the_order_of_faces_stay(chair, parts):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['project_root', 'data_dir', 'resolve_path', 'relative_to_root', 'atomic_write', 'write_json', 'read_json', 'file_hash',
-           'content_hash', 'save_tensors', 'read_metadata', 'load_tensors']
+           'file_stamp', 'content_hash', 'save_tensors', 'read_metadata', 'load_tensors']
 
 # %% ../../nbs/api/core/files.ipynb #99abab5d
 import hashlib
@@ -100,6 +100,14 @@ def file_hash(
 )->str:
     "SHA-256 of a file's bytes, 64 hex digits"
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
+
+def file_stamp(
+    path,    # Any file
+)->list:
+    "Size and modification time in ns, which tell a changed file; None when it is missing"
+    try: status = os.stat(path)
+    except OSError: return None
+    return [status.st_size, status.st_mtime_ns]
 
 def content_hash(
     tensors:dict,   # Name → array

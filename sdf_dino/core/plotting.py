@@ -11,9 +11,8 @@ import colorsys
 from contextlib import contextmanager
 from pathlib import Path
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
+from cycler import cycler
 
 from .files import atomic_write
 
@@ -45,12 +44,13 @@ _STYLE = {
     "font.size": 9, "legend.frameon": False, "figure.dpi": 100,
     "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "axes.axisbelow": True, "grid.alpha": .3, "grid.linewidth": .5,
-    "axes.prop_cycle": mpl.cycler(color=_OKABE_ITO[[4, 3, 2, 0, 5, 1]] / 255.),
+    "axes.prop_cycle": cycler(color=_OKABE_ITO[[4, 3, 2, 0, 5, 1]] / 255.),
     "savefig.bbox": "tight", "pdf.fonttype": 42}
 
 @contextmanager
 def plot_style():
     "A context in which matplotlib draws in the project's style"
+    import matplotlib as mpl     # slow to import
     # rc_context would also switch off Jupyter's display of figures
     saved = {key: mpl.rcParams[key] for key in _STYLE}
     mpl.rcParams.update(_STYLE)
@@ -61,11 +61,12 @@ def plot_style():
 _DPI = 110      # of the PNG, and of images inside the PDF
 
 def save_figure(
-    fig:mpl.figure.Figure,  # A finished figure
+    fig:"matplotlib.figure.Figure",  # A finished figure
     folder,                 # Target folder
     name:str,               # File name without suffix
 )->Path:
     "Write `name.pdf` and `name.png`, equal bytes for equal figures, and return the path of the PNG"
+    import matplotlib.pyplot as plt     # slow to import
     folder = Path(folder)
     for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
         with atomic_write(folder/f"{name}.{suffix}") as temporary:
@@ -136,8 +137,9 @@ def image_grid(
     col_names=None,  # A name on top of each column
     side:float=1.1,  # Side of one picture, inches
     captions=None,   # A line under each picture, as rows of strings
-)->mpl.figure.Figure:
+)->"matplotlib.figure.Figure":
     "Pictures in rows and columns with names"
+    import matplotlib.pyplot as plt     # slow to import
     n, m = len(rows), max(len(row) for row in rows)
     height = side + (.18 if captions else 0)
     fig, axes = plt.subplots(n, m, figsize=(side * m, height * n), squeeze=False,

@@ -14,12 +14,12 @@ from pathlib import Path
 import pandas as pd
 
 from ..core.errors import MismatchError
-from ..core.files import atomic_write, read_json, write_json
+from ..core.files import atomic_write, file_stamp, read_json, write_json
 from ..core.runtime import progress
 from ..core.workers import Journal, run_parallel
 from .conversion import PrepareSettings
 from .download import HubClient, HubUnavailable, cached_file, fetch_file
-from .prepare import PreparedSet, file_stamp, prepare_set
+from .prepare import PreparedSet, prepare_set
 from .selection import (
     DownloadFilters, candidate_objects, choose_objects, group_shares, read_category_groups)
 

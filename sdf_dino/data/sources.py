@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-import pandas as pd
 
 from ..core.errors import InputError
 from ..core.files import read_json, resolve_path
@@ -77,6 +76,7 @@ def _shapenet_items(folder):
 SELECTION_METADATA = ("category", "licence", "author", "url", "title")   # Columns to keep
 
 def _selection_items(path):
+    import pandas as pd     # slow to import
     table = pd.read_parquet(path)
     missing = sorted({"uid", "file"} - set(table))
     if missing:

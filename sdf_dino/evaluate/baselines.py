@@ -32,7 +32,7 @@ from ..geometry.clustering import (
     symmetric_normalise, unit_rows)
 from ..geometry.smoothing import face_adjacency, smooth_labels, split_components
 from ..geometry.visibility import affinity_matrix, line_of_sight, visibility_from_field
-from ..parts.segment import PRESETS
+from ..parts.learned import PRESETS
 
 # %% ../../nbs/api/evaluate/baselines.ipynb #dae6c9d3
 def mesh_components(

@@ -19,6 +19,7 @@ import sdf_dino
 from ..core.errors import MismatchError, ParameterError
 from ..core.files import (
     content_hash, data_dir, file_hash, project_root, read_json, resolve_path, write_json)
+from ..data.furniture import find_furniture
 from ..data.psb import psb_models
 from .cases import load_backbone
 from .methods import METHODS, dino_head_dir, find_method
@@ -33,9 +34,9 @@ from ..parts.weights import weights_dir
 class Benchmark:
     "Shapes, each a case for any method"
     case:str                  # Name of a function (id, seed, …) → `EvalCase`
-    ids:object                # Function (data, categories) → ids of the shapes
+    ids:object                # Function (folder of the data, categories) → ids of the shapes
     weights:tuple             # Names of the weights that methods may use
-    options:tuple             # Settings that the case takes: data, smooth, n_points, weights
+    options:tuple             # Settings of the case: data, furniture, smooth, n_points, weights
     readings:dict             # Reading → suffix of the test's name
     group:str=""              # Column of the rows whose groups get lines of their own; empty: none
     seeded_shapes:bool=True   # The seed also decides what the method sees, not only how it runs
@@ -60,6 +61,14 @@ def _architecture_ids(data, categories):
     first = COMPOUND_SEEDS["test"]
     return [name for seed in range(first, first + 5) for name in architecture_shapes(seed)]
 
+def _furniture_ids(half):
+    def ids(furniture, categories): return [piece.name for piece in find_furniture(furniture, half)]
+    return ids
+
+def _furniture(half):
+    return Benchmark("sdf_dino.evaluate.cases:furniture_case", _furniture_ids(half), ("compounds",),
+                     ("n_points", "weights", "furniture"), {"points": ""}, "collection")
+
 def _analytic(ids, weights, case="shape_case", group=""):
     return Benchmark(f"sdf_dino.evaluate.cases:{case}", ids, (weights,), ("n_points", "weights"),
                      {"points": ""}, group)
@@ -70,6 +79,8 @@ TESTS = {
     "compounds": _analytic(_compound_ids(COMPOUND_SEEDS["test"], 200), "compounds"),
     "development": _analytic(_compound_ids(COMPOUND_SEEDS["development"], 100), "compounds"),
     "architecture": _analytic(_architecture_ids, "compounds", "architecture_case", "kind"),
+    "furniture": _furniture("test"),
+    "furniture_development": _furniture("development"),
     "psb": Benchmark("sdf_dino.evaluate.cases:psb_case", psb_ids, ("psb_a", "psb_b"),
                      ("data", "smooth"), PSB_READINGS, "fold", seeded_shapes=False),
     "robust": "sdf_dino.evaluate.perturbations:ROBUSTNESS_BENCHMARK",
@@ -155,6 +166,7 @@ def weights_stamp(
 class EvaluationSettings:
     "What an evaluation is asked for, beside tests and methods"
     data:str = ""             # Folder or zips of the benchmark; empty: ../shared/data/psb
+    furniture:str = ""        # Folder of Sweet Home 3D's furniture; empty: Debian's
     categories:str = ""       # Comma list of its categories; empty for all
     ids:str = ""              # Comma list of ids and ranges, as in `select_ids`; empty for all
     step:int = 1              # Take every n-th shape
@@ -207,7 +219,8 @@ def claim_folder(
 def _runs(name, test, ids, method, stamp, settings, estimate_k):
     "Rows of a method on a test, one list a seed"
     options = {"data": settings.psb_path if "data" in test.options else "",
-               "smooth": settings.smooth, "n_points": settings.n_points, "weights": test.weights[0]}
+               "furniture": settings.furniture, "smooth": settings.smooth,
+               "n_points": settings.n_points, "weights": test.weights[0]}
     options = {option: options[option] for option in test.options}
     found = find_method(method)
     seeds = settings.seeds if found.random or test.seeded_shapes else 1
@@ -253,7 +266,8 @@ def _planned_lines(name, test, methods, settings):
         lines = [(method, test(method, settings)) for method in methods]
         return [(method, generator) for method, generator in lines if generator is not None]
     on_meshes = "data" in test.options
-    every_id = test.ids(settings.psb_path if on_meshes else "", settings.categories)
+    folder = settings.psb_path if on_meshes else settings.furniture
+    every_id = test.ids(folder, settings.categories)
     ids = select_ids(every_id, settings.ids, settings.step, name)
     if not on_meshes: methods = [m for m in methods if m not in ("human", "labelled_parts")]
     stamps = {method: weights_stamp(method, test.weights) for method in methods}

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FOLD_A', 'EvalShape', 'analytic_eval_shape', 'category_fold', 'as_eval_shape', 'backbone_weights_dir',
            'load_backbone', 'with_fitted_code', 'EvalCase', 'model_case', 'psb_case', 'analytic_case', 'shape_case',
-           'architecture_case']
+           'architecture_case', 'furniture_case']
 
 # %% ../../nbs/api/evaluate/cases.ipynb #5ef0b647
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 import sdf_dino
 from ..core.errors import ParameterError
 from ..core.files import data_dir, project_root
+from ..data.furniture import furniture_files
 from ..data.psb import PSBModel, psb_models
 from .metrics import HumanSegmentations, part_scores, score_faces
 from ..field.decoder import Backbone
@@ -28,7 +29,7 @@ from ..geometry.csg import solid_to_mesh
 from ..geometry.normalisation import normalise_mesh
 from ..geometry.sampling import MeshField, sample_sdf
 from ..geometry.shapes import Shape, probe_shapes, random_compound
-from ..parts.segment import PRESETS
+from ..parts.learned import PRESETS
 from ..parts.weights import weights_dir
 
 # %% ../../nbs/api/evaluate/cases.ipynb #1b5921c4
@@ -225,3 +226,30 @@ def architecture_case(
     case = analytic_case(architecture_shapes(int(number))[id], seed, n_points, weights)
     case.columns["kind"] = kind
     return case
+
+# %% ../../nbs/api/evaluate/cases.ipynb #934d783c
+@lru_cache(maxsize=2)
+def _furniture_piece(name, folder):
+    pieces = furniture_files(folder)
+    if name in pieces: return pieces[name]
+    raise ParameterError("shape", f"is {name!r}, which is no piece of furniture",
+                         f"Name one such as {next(iter(pieces))}")
+
+def furniture_case(
+    id:str,              # Name of a piece, such as scopia-bed1
+    seed:int=0,          # Seed of the points
+    n_points:int=2048,   # Surface points to label
+    weights:str="",      # Name of the weights that a method may use
+    furniture:str="",    # Folder of the furniture; empty: Debian's
+)->EvalCase:             # Its rows also say the collection
+    "A piece of furniture of Sweet Home 3D as a test; `ParameterError` for an unknown name"
+    piece = _furniture_piece(id, furniture)
+    cube, _ = normalise_mesh(piece.mesh)
+    points, face = trimesh.sample.sample_surface(cube, n_points, seed=1000 + seed)
+    shape = EvalShape(np.asarray(points), cube.face_normals[face], cube, face,
+                      _LazyMeshField(cube), weights)
+    true = piece.labels[face]
+    counted = np.isin(true, piece.counted_parts)
+    def score(found): return {"points": part_scores(true[counted], found[counted])}
+    return EvalCase(shape, n_points, len(piece.counted_parts), score,
+                    {"collection": piece.collection})

@@ -33,7 +33,8 @@ from .runner import (
     MethodTimer, ids_hash, import_function, result_lines, rows_folder)
 from ..geometry.clustering import kmeans_labels, unit_rows
 from ..geometry.validation import MeshRejected
-from ..parts.segment import PRESETS, segment
+from ..parts.segment import segment
+from ..parts.learned import PRESETS
 
 # %% ../../nbs/api/evaluate/co_segmentation.ipynb #8768ec09
 def named_surface_points(
@@ -80,8 +81,8 @@ def unit_activations(
 def _head_segmentation(shape, seed, weights, adapt_steps=0):
     "What `segment` finds for a head after some steps of adaptation, its labels not smoothed"
     preset = replace(PRESETS["fast"], adapt_steps=adapt_steps)
-    return segment(shape.mesh, "prototypes", weights or shape.weights, preset, smooth=0, min_area=0,
-                   seed=seed, fit_cache=data_dir()/"fits")
+    return segment(shape.mesh, "prototypes", "learned", smooth=0, min_area=0, seed=seed,
+                   weights=weights or shape.weights, preset=preset, fit_cache=data_dir()/"fits")
 
 def head_features(
     shape:EvalShape,   # A mesh at points
@@ -109,7 +110,8 @@ def strongest_prototypes(
     weights:str="",    # Name of weights; empty: those that the shape names
 )->np.ndarray:         # (N,) int
     "The strongest prototype of the head as it was trained"
-    return _head_segmentation(shape, seed, weights).logits.argmax(1)[shape.face]
+    found = _head_segmentation(shape, seed, weights).basis
+    return found.features.logits.argmax(1)[found.sample_of_face][shape.face]
 
 strongest_prototypes.labels_are_shared = True
 single_segment.labels_are_shared = True
@@ -125,7 +127,7 @@ def mean_over_labels(
     return np.stack(means)[index]
 
 def _segmentation(shape, seed, weights):
-    return segment(shape.mesh, weights=weights or shape.weights, seed=seed,
+    return segment(shape.mesh, method="learned", weights=weights or shape.weights, seed=seed,
                    fit_cache=data_dir()/"fits")
 
 def part_mean_features(

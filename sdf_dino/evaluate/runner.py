@@ -152,7 +152,7 @@ def run_cases(
         if name != "human": import_function(name)
     made_by = {"test": _name(test), "method": _name(method), "estimate_k": estimate_k, "seed": seed,
                "stamp": stamp, **options}
-    made_by.pop("data", None)           # the benchmark may be moved
+    for folder_option in ("data", "furniture"): made_by.pop(folder_option, None)   # may be moved
     paths = {id: Path(folder)/f"{id}.json" for id in ids}
     rows = {} if force else _rows_made(paths, made_by)
     threads = max(1, (os.cpu_count() or 1)//workers)

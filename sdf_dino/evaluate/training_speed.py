@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['MAX_QUALITY_WIDTH', 'time_alternately', 'rate_row', 'operations_per_point', 'matrix_products', 'reference_decoder',
-           'ReferenceTrainer', 'noise_dataset', 'reference_call', 'compare_quality', 'bench_deepsdf', 'peak_memory',
-           'scale_row', 'bench_scale']
+           'ReferenceTrainer', 'noise_dataset', 'reference_call', 'compare_quality', 'bench_deepsdf', 'scale_row',
+           'bench_scale']
 
 # %% ../../nbs/api/evaluate/training_speed.ipynb #2ba54564
 import math
-import re
 import tempfile
 import time
 from functools import lru_cache, partial
@@ -21,6 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..core.sandbox import Sandbox
+from .segment_speed import peak_memory
 from ..field.dataset import SDFDataset, load_dataset
 from ..field.decoder import DecoderConfig, DeepSDF, autocast_dtype, query_decoder
 from ..field.deepsdf import DeepSDFTrainer, TrainConfig, sdf_loss
@@ -252,15 +252,6 @@ def bench_deepsdf(
             yield compare_quality(steps, size, device)
 
 # %% ../../nbs/api/evaluate/training_speed.ipynb #b5ebe8c2
-def peak_memory()->float:
-    "Largest memory that this program has held, MiB"
-    # `ru_maxrss` may be that of the program which started this one, so /proc comes first
-    try: status = Path("/proc/self/status").read_text()
-    except OSError:
-        import resource
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
-    return int(re.search(r"VmHWM:\s*(\d+)", status)[1])/1024
-
 def scale_row(
     shapes:int,    # In the set, 16,384 points each
     size:tuple,    # latent, hidden, layers

@@ -4,21 +4,20 @@
 
 # %% auto #0
 __all__ = ['SURFACE_NEIGHBOURS', 'SPECTRAL_WIDTH', 'BORDER_NEIGHBOURS', 'START_REGIONS', 'AUTO_DIRECTIONS', 'pair_concavity',
-           'surface_graph', 'symmetric_normalise', 'unit_rows', 'kmeans_labels', 'spectral_clustering',
-           'principal_directions', 'spectral_features', 'concavity_knn_graph', 'merge_regions', 'cluster_parts',
-           'match_labels', 'label_agreement']
+           'nearest_pairs', 'surface_graph', 'symmetric_normalise', 'unit_rows', 'kmeans_labels', 'spectral_clustering',
+           'principal_directions', 'spectral_features', 'concavity_knn_graph', 'merge_regions', 'project_features',
+           'cluster_parts', 'match_labels', 'label_agreement']
 
 # %% ../../nbs/api/geometry/clustering.ipynb #7147218e
 import warnings
 
 import numpy as np
+from scipy.linalg import eigh
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist, squareform
-from sklearn.cluster import AgglomerativeClustering, KMeans
-from sklearn.metrics import adjusted_rand_score
 
 from ..core.errors import ParameterError
 
@@ -39,7 +38,10 @@ def pair_concavity(
 # %% ../../nbs/api/geometry/clustering.ipynb #0f90bf0a
 SURFACE_NEIGHBOURS = 10    # Neighbours of each point in `surface_graph`
 
-def _nearest_pairs(points, n_neighbours):
+def nearest_pairs(
+    points,              # (P,3)
+    n_neighbours:int,    # Neighbours of each point
+)->tuple:
     "Pairs (i, j) of each point and its nearest, their distances, and the largest of each point"
     distance, nearest = cKDTree(points).query(points, min(n_neighbours + 1, len(points)))
     i = np.repeat(np.arange(len(points)), nearest.shape[1] - 1)
@@ -52,7 +54,7 @@ def surface_graph(
 )->np.ndarray:
     "Weights between neighbours on the surface, (P,P) float32, symmetric, zero on the diagonal"
     points, normals = np.asarray(points, np.float64), np.asarray(normals, np.float64)
-    i, j, distance, reach = _nearest_pairs(points, SURFACE_NEIGHBOURS)
+    i, j, distance, reach = nearest_pairs(points, SURFACE_NEIGHBOURS)
     scaled = distance / np.median(reach).clip(1e-9)
     graph = np.zeros((len(points), len(points)), np.float32)
     graph[i, j] = np.exp(-scaled**2 - concavity_weight * pair_concavity(points, normals, i, j))
@@ -72,10 +74,13 @@ def unit_rows(
     "Rows of length one, (N,D)"
     return x / np.linalg.norm(x, axis=1, keepdims=True).clip(1e-12)
 
-def _affinity_eigenvectors(affinity):
-    "Eigenvalues, smallest first, and eigenvectors of a normalised affinity without isolated points"
+def _affinity_eigenvectors(affinity, n):
+    "The leading eigenvalues, smallest first, and eigenvectors of a normalised affinity"
     affinity = np.asarray(affinity, np.float64)
-    return np.linalg.eigh(symmetric_normalise(affinity + 1e-3 * affinity.mean()))
+    connected = affinity + 1e-3 * affinity.mean()     # no point is isolated
+    size = len(affinity)
+    leading = max(0, size - n), size - 1
+    return eigh(symmetric_normalise(connected), subset_by_index=leading)
 
 def kmeans_labels(
     features,       # (N,D)
@@ -83,6 +88,7 @@ def kmeans_labels(
     seed:int=0,     # Seed of the starts
 )->np.ndarray:
     "Labels by k-means, the best of ten starts, (N,)"
+    from sklearn.cluster import KMeans     # slow to import
     features = np.asarray(features, np.float32)
     return KMeans(k, n_init=10, random_state=seed).fit_predict(features)
 
@@ -93,9 +99,8 @@ def spectral_clustering(
     seed:int=0,    # Seed of k-means
 )->np.ndarray:
     "Labels by normalised spectral clustering, (P,)"
-    _, vectors = _affinity_eigenvectors(affinity)
-    rows = unit_rows(vectors[:, -k:])
-    return KMeans(k, n_init=10, random_state=seed).fit_predict(rows)
+    _, vectors = _affinity_eigenvectors(affinity, k)
+    return kmeans_labels(unit_rows(vectors), k, seed)
 
 # %% ../../nbs/api/geometry/clustering.ipynb #6c9c49c5
 SPECTRAL_WIDTH = 64    # Width of `spectral_features`, that of the learned ones
@@ -112,9 +117,8 @@ def spectral_features(
     affinity,     # (P,P), symmetric, not negative
 )->np.ndarray:
     "The best features for an affinity, (P, at most 64)"
-    values, vectors = _affinity_eigenvectors(affinity)
-    leading = values[-SPECTRAL_WIDTH:].clip(0)
-    return vectors[:, -SPECTRAL_WIDTH:] * np.sqrt(len(vectors) * leading)
+    values, vectors = _affinity_eigenvectors(affinity, SPECTRAL_WIDTH)
+    return vectors * np.sqrt(len(vectors) * values.clip(0))
 
 # %% ../../nbs/api/geometry/clustering.ipynb #5bf9612c
 BORDER_NEIGHBOURS = 8    # Neighbours of each point in `concavity_knn_graph`
@@ -126,7 +130,7 @@ def concavity_knn_graph(
 )->csr_matrix:
     "Surface neighbours, (N,N) sparse, symmetric: `min_weight` plus the crease between them"
     points, normals = np.asarray(points, np.float64), np.asarray(normals, np.float64)
-    i, j, _, _ = _nearest_pairs(points, BORDER_NEIGHBOURS)
+    i, j, _, _ = nearest_pairs(points, BORDER_NEIGHBOURS)
     nearest = csr_matrix((np.ones(len(i)), (i, j)), (len(points),)*2)
     i, j = (nearest + nearest.T).nonzero()
     weights = min_weight + pair_concavity(points, normals, i, j)
@@ -183,8 +187,12 @@ def merge_regions(
 START_REGIONS = 40       # Regions at which concave borders begin to count; the largest estimated k
 AUTO_DIRECTIONS = 16     # Leading directions with estimated k
 
-def _project_features(features, n_directions, eigenvalue_power):
-    "Unit rows in the leading directions, each weighted by a power of its eigenvalue, (N,n)"
+def project_features(
+    features,                     # (N,D)
+    n_directions:int,             # Leading directions to keep
+    eigenvalue_power:float=2.,    # Power of its eigenvalue that weights each direction
+)->np.ndarray:
+    "Unit rows in the leading directions of the features, (N,n)"
     values, vectors = principal_directions(features)
     relative = values[:n_directions] / max(values[0], 1e-300)
     weights = relative.clip(0)**eigenvalue_power
@@ -203,8 +211,9 @@ def cluster_parts(
     if k == "auto": k, default_directions = 1, AUTO_DIRECTIONS
     else: max_merge_cost, default_directions = np.inf, max(2, 3*k - 4)
     if not 1 <= k <= n_points: raise ParameterError("parts", f"is {k}", f"Use 1 to {n_points}")
+    from sklearn.cluster import AgglomerativeClustering     # slow to import
     if n_directions is None: n_directions = default_directions
-    rows = _project_features(features, n_directions, eigenvalue_power)
+    rows = project_features(features, n_directions, eigenvalue_power)
     n_regions = min(n_points, max(START_REGIONS, 2*k))
     with warnings.catch_warnings():     # scikit-learn connects what is not connected, and warns
         warnings.filterwarnings("ignore", message="the number of connected components")
@@ -235,5 +244,6 @@ def label_agreement(
     found,     # Found part of each point, (N,)
 )->dict:
     "`ari` (adjusted Rand index) and `acc` (matched accuracy)"
+    from sklearn.metrics import adjusted_rand_score     # slow to import
     accuracy = (match_labels(true, found) == true).mean()
     return {"ari": float(adjusted_rand_score(true, found)), "acc": float(accuracy)}

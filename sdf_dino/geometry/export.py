@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PICTURE_SIZE', 'PICTURE_VIEWS', 'PART_WRITERS', 'part_meshes', 'ply_bytes', 'linear_colors', 'part_scene',
-           'glb_bytes', 'obj_text', 'view_parts', 'html_text', 'part_table', 'npy_bytes', 'png_bytes', 'part_files',
-           'write_parts', 'check_material_format', 'write_scene', 'transfer_labels', 'files_with_materials',
-           'write_with_materials']
+           'set_linear_colors', 'glb_bytes', 'obj_text', 'view_parts', 'html_text', 'part_table', 'npy_bytes',
+           'png_bytes', 'part_files', 'write_parts', 'check_material_format', 'write_scene', 'transfer_labels',
+           'files_with_materials', 'write_with_materials']
 
 # %% ../../nbs/api/geometry/export.ipynb #55753588
 import html
@@ -15,7 +15,6 @@ import json
 import re
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import trimesh
 from scipy.spatial import cKDTree
@@ -88,7 +87,9 @@ def part_scene(
         scene.add_geometry(piece, node_name=name, geom_name=name)
     return scene
 
-def _set_linear_colors(tree):
+def set_linear_colors(
+    tree,          # The JSON of a glTF whose materials are named part_<number>
+):
     "Replace the colours in a glTF tree, which trimesh rounds to bytes, by exact linear ones"
     for material in tree["materials"]:
         part = int(material["name"].removeprefix("part_"))
@@ -100,7 +101,7 @@ def glb_bytes(
     labels,        # Part of each face, (F,)
 )->bytes:
     "A binary glTF (GLB) of the parts with exact colours"
-    return export_glb(part_scene(mesh, labels), tree_postprocessor=_set_linear_colors)
+    return export_glb(part_scene(mesh, labels), tree_postprocessor=set_linear_colors)
 
 # %% ../../nbs/api/geometry/export.ipynb #d2ec40aa
 def _obj_material(name, rgb):
@@ -184,6 +185,7 @@ def png_bytes(
     labels,        # Part of each face, (F,)
 )->bytes:
     "A PNG of the parts from two sides"
+    import matplotlib.pyplot as plt     # slow to import
     centre = np.asarray(mesh.bounds).mean(0)
     centred = trimesh.Trimesh(mesh.vertices - centre, mesh.faces, process=False)
     pictures = [render_mesh(centred, labels, PICTURE_SIZE, view) for view in PICTURE_VIEWS]

@@ -13,9 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import trimesh
-from pyarrow import csv
 
 from ..core.files import load_tensors, save_tensors
 from ..core.sandbox import Sandbox, SandboxError
@@ -146,8 +144,10 @@ def _read_obj(path):
 # %% ../../nbs/api/geometry/loading.ipynb #d4f54e7a
 def _parse_table(block, names, kind):
     "Lines of numbers with single spaces between them, (lines, len(names))"
+    import pyarrow     # slow to import
+    from pyarrow import csv
     table = csv.read_csv(
-        pa.BufferReader(block),
+        pyarrow.BufferReader(block),
         csv.ReadOptions(use_threads=False, column_names=list(names), block_size=len(block) + 1),
         csv.ParseOptions(delimiter=" ", quote_char=False),
         csv.ConvertOptions(column_types=dict.fromkeys(names, kind), null_values=[]))
@@ -162,8 +162,8 @@ def _read_plain_off(path):
     n_vertices, n_faces = map(int, data[ends[0]:ends[1]].split()[:2])
     if min(n_vertices, n_faces) < 1: raise ValueError("no plain OFF")
     if n_vertices + n_faces + 1 > len(ends): raise ValueError("no plain OFF")
-    vertices = _parse_table(data[ends[1] + 1:ends[n_vertices + 1] + 1], "xyz", pa.float64())
-    rows = _parse_table(data[ends[n_vertices + 1] + 1:], "nabc", pa.int64())
+    vertices = _parse_table(data[ends[1] + 1:ends[n_vertices + 1] + 1], "xyz", "float64")
+    rows = _parse_table(data[ends[n_vertices + 1] + 1:], "nabc", "int64")
     complete = len(vertices) == n_vertices and len(rows) == n_faces
     triangles = (rows[:, 0] == 3).all() and rows.min() >= 0 and rows[:, 1:].max() < n_vertices
     if not (complete and triangles): raise ValueError("no plain OFF")

@@ -251,6 +251,7 @@ def visibility_from_field(
 def affinity_matrix(
     visibility:Visibility,    # As `visibility_from_field` gives it
     config:VisibilityConfig=VisibilityConfig(),   # Weights of the terms
+    graph:np.ndarray=None,    # Weights between neighbours, (P,P); None: `surface_graph`
 )->np.ndarray:
     "How strongly two points belong together, (P,P) float32, symmetric, not negative"
     c = config
@@ -259,7 +260,8 @@ def affinity_matrix(
         log_thickness = np.log(visibility.thickness)
         difference = np.abs(log_thickness[:, None] - log_thickness)
         shared = shared * np.exp(-c.thickness_weight * difference)
-    surface = surface_graph(visibility.points, visibility.normals, c.concavity_weight)
+    if graph is None:
+        graph = surface_graph(visibility.points, visibility.normals, c.concavity_weight)
     by_visibility = (1 - c.surface_weight) * symmetric_normalise(shared + 1e-3)
-    by_surface = c.surface_weight * symmetric_normalise(surface)
+    by_surface = c.surface_weight * symmetric_normalise(graph)
     return (by_visibility + by_surface).astype(np.float32)

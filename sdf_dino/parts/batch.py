@@ -14,12 +14,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..core.errors import InputError, ParameterError, SdfDinoError
-from ..core.files import atomic_write, file_hash
-from ..core.runtime import pick_device, progress
+from ..core.files import atomic_write, file_hash, file_stamp
+from ..core.runtime import progress
 from ..core.sandbox import SandboxError
 from ..core.workers import Journal, borrow_sandbox, lock_folder, run_parallel
 from ..data.conversion import refusal_verdict
-from ..data.prepare import file_stamp
 from ..data.sources import find_sources
 from ..geometry.loading import MESH_FORMATS
 from ..geometry.sampling import mesh_path
@@ -27,8 +26,6 @@ from ..geometry.validation import MeshRejected
 from .requests import (
     SegmentRequest, check_writable, fewer_parts, low_confidence, result_line, result_row,
     result_text, segment_file, target_files, write_features, write_target)
-from .segment import segment_latent
-from .weights import packaged_weights, weights_dir
 
 # %% ../../nbs/api/parts/batch.ipynb #97878b9a
 def _segment_in_child(path, targets, request):
@@ -91,9 +88,11 @@ def _find_meshes(sources, out):
         raise InputError(sources, "holds no meshes besides results", fix)
     return found
 
-def _weights_digest(weights):
+def _weights_digest(request):
     "Hashes of the weights' contents; heads of other experiments beside them are not read"
-    names = packaged_weights() if weights == "auto" else [weights]
+    if request.method != "learned": return []
+    from sdf_dino.parts.weights import packaged_weights, weights_dir     # loads torch
+    names = packaged_weights() if request.weights == "auto" else [request.weights]
     hashes = []
     for name in names:
         for part in ("backbone", "head"):
@@ -102,6 +101,12 @@ def _weights_digest(weights):
     return hashes
 
 # %% ../../nbs/api/parts/batch.ipynb #0a27d29a
+def _uses_gpu(request):
+    "Whether a GPU driver will reserve address space, which no limit may stop"
+    if request.method != "learned": return False
+    from sdf_dino.core.runtime import pick_device     # loads torch
+    return pick_device(request.device).type != "cpu"
+
 @dataclass
 class _Batch:
     "A call of `segment_batch`: where results go and what is asked for"
@@ -113,7 +118,7 @@ class _Batch:
     def __post_init__(self):
         # what a finished verdict must have been made with to count
         self.made_with = {**asdict(self.request), "formats": list(self.formats),
-                          "weights_digest": _weights_digest(self.request.weights)}
+                          "weights_digest": _weights_digest(self.request)}
 
     def targets(self, source):
         "Target of each format"
@@ -181,8 +186,7 @@ def segment_batch(
     found = _find_meshes(sources, out)
     manifest = out/"manifest.jsonl"
     check_writable([manifest, *batch.files(found)])
-    on_cpu = pick_device(batch.request.device).type == "cpu"
-    limits = seconds, memory if on_cpu else 2.**24      # a GPU driver reserves address space freely
+    limits = seconds, 2.**24 if _uses_gpu(batch.request) else memory
     with lock_folder(out), Journal(out/"log"/"journal.jsonl") as journal:
         done, processed = _run_batch(batch, found, limits, workers, on_done, journal)
         rows = [{"name": s.name, "source": s.key, **done[s.name]} for s in found]
@@ -223,8 +227,9 @@ def _segment_known(latent, out, request):
         raise ParameterError("latent", f"is {latent!r}{words}",
                              "Write --latent weights:shape, such as probe9:chair; it has no "
                              "materials")
-    found = segment_latent(shape, request.parts, weights, request.preset, request.smooth,
-                           device=request.device, seed=request.seed)
+    from sdf_dino.parts.learned import segment_latent     # loads torch
+    found = segment_latent(shape, request.parts, weights, request.method, request.preset,
+                           request.smooth, device=request.device, seed=request.seed)
     files = []
     for target in out: files += write_target(found, target, request)
     return found, result_row(found, files)

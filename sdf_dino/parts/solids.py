@@ -21,10 +21,11 @@ from ..geometry.loading import load_mesh_sandboxed
 from ..geometry.normalisation import Normalisation, normalise_mesh
 from ..geometry.sampling import MeshField, mesh_path, sample_sdf
 from ..geometry.shapes import Shape
+from ..geometry.smoothing import smooth_face_labels
 from .editing import (
     PartField, PartFitConfig, fit_part_fields, part_solid, seam_distance)
-from .segment import (
-    Segmentation, StageTimer, pick_preset, segment, smooth_face_labels)
+from .segment import Segmentation, StageTimer, segment
+from .learned import pick_preset
 from .weights import load_weights
 
 # %% ../../nbs/api/parts/solids.ipynb #4b403f9e
@@ -80,7 +81,7 @@ def _fit_labels(fit, mesh, labels, config):
 def make_solids(
     found:Segmentation,             # A labelled mesh; only `mesh` and `labels` are used
     weights="probe9",               # Name, folder or (Backbone, ...) that parts begin with
-    preset="fast",                  # Budget of the whole shape's fit, as in `segment`
+    preset="fast",                  # Budget of the whole shape's fit, as in `pick_preset`
     config:PartFitConfig=PartFitConfig(),   # Budget of the parts
     resolution:int=128,             # Cells along the cube of the closed meshes
     device:str="auto",              # As in `segment`
@@ -130,23 +131,23 @@ def solids_command(
     mesh:Path,              # Path of a mesh file, or `pyvista:ant`
     out:Path,               # As in `PartSolids.export`
     parts="auto",           # As in `segment`
-    weights="auto",         # As in `segment`, for finding parts
-    preset="fast",          # As in `segment`
+    method:str="visibility",   # As in `segment`
+    preset="fast",          # Budget of the fit of the whole shape
     steps:int=400,          # Optimiser steps of each part, after half as many to move the seams
     resolution:int=128,     # Cells along the cube of the solids
     device:str="auto",      # As in `segment`
-    seed:int=0,             # Seed of samples and clusters
+    seed:int=0,             # Seed of samples
     force:bool=False,       # Overwrite the target
 )->dict:                    # out, parts, closed, stages, parameters, and the segmentation's record
     "From a mesh file to closed parts on disk; `ParameterError` when the target exists"
     _check_solids(out, force, steps, resolution, seed)
     with Sandbox(seconds=600., memory=8192.) as sandbox:
         loaded = load_mesh_sandboxed(mesh_path(str(mesh)), sandbox)
-    found = segment(loaded, parts, weights, preset, device=device, seed=seed)
+    found = segment(loaded, parts, method, seed=seed)
     config = PartFitConfig(replace(PartFitConfig().fit, finetune_steps=steps, seed=seed))
     made = make_solids(found, preset=preset, config=config, resolution=resolution, device=device)
     made.export(out)
-    keys = ("parts_requested", "confidence", "separation", "weights")
+    keys = ("parts_requested", "confidence", "method")
     record = {key: found.info[key] for key in keys}
     return {"out": str(out), "parts": len(made.meshes),
             "closed": all(m.is_watertight for m in made.meshes), **record,

@@ -35,8 +35,8 @@ def meshes(tmp_path):
     return folder
 
 
-def test_a_batch_does_only_what_is_missing(meshes, weights, tmp_path):
-    request, out, lines = SegmentRequest(2, str(weights), "draft"), tmp_path / "out", []
+def test_a_batch_does_only_what_is_missing(meshes, tmp_path):
+    request, out, lines = SegmentRequest(2), tmp_path / "out", []
     first = segment_batch(meshes, out, request, FORMATS, on_done=lines.append)
     assert [r["name"] for r in first.rows] == ["bad", "ball", "box"] and first.processed == 3
     assert [r["status"] for r in first.rows] == ["rejected", "done", "done"] and first.exit_code == 3
@@ -50,24 +50,24 @@ def test_a_batch_does_only_what_is_missing(meshes, weights, tmp_path):
     assert segment_batch(meshes, out, request, FORMATS).processed == 1 and (out / "ball.ply").exists()
 
 
-def test_files_of_another_request_stay_unless_forced(meshes, weights, tmp_path):
+def test_files_of_another_request_stay_unless_forced(meshes, tmp_path):
     out = tmp_path / "out"
-    two, three = (SegmentRequest(k, str(weights), "draft") for k in (2, 3))
+    two, three = SegmentRequest(2), SegmentRequest(3)
     segment_batch(meshes, out, two, ("ply",))
     with pytest.raises(ParameterError, match="--force"): segment_batch(meshes, out, three, ("ply",))
     segment_batch(meshes, out, three, ("ply",), force=True)
     with pytest.raises(ParameterError, match="--force"): segment_batch(meshes, out, two, ("ply",))
 
 
-def test_results_in_the_folder_of_meshes_are_no_meshes(meshes, weights):
-    request = SegmentRequest(2, str(weights), "draft")
+def test_results_in_the_folder_of_meshes_are_no_meshes(meshes):
+    request = SegmentRequest(2)
     names = [row["name"] for row in segment_batch(meshes, meshes / "out", request, ("ply",)).rows]
     assert sorted(names) == ["bad", "ball", "box"]
     assert segment_batch(meshes, meshes / "out", request, ("ply",)).processed == 0
 
 
 def test_other_weights_of_the_same_name_are_another_request(meshes, weights, tmp_path):
-    request = SegmentRequest(2, str(weights), "draft")
+    request = SegmentRequest(2, "learned", weights=str(weights), preset="draft")
     segment_batch(meshes, tmp_path / "out", request, ("ply",))
     backbone = Backbone.load(weights / "backbone")
     save_head(ProjectionHead(HeadConfig(48, prototypes=8)), weights / "head", backbone.hash)
@@ -75,16 +75,16 @@ def test_other_weights_of_the_same_name_are_another_request(meshes, weights, tmp
         segment_batch(meshes, tmp_path / "out", request, ("ply",))
 
 
-def test_one_mesh_into_several_files(meshes, weights, tmp_path):
-    lines, request = [], SegmentRequest(2, str(weights), "draft")
+def test_one_mesh_into_several_files(meshes, tmp_path):
+    lines, request = [], SegmentRequest(2)
     code = segment_command([meshes / "box.ply"], [tmp_path / "a.glb", tmp_path / "a.obj"], request,
                            features=tmp_path / "f.npy", as_json=True, echo=lines.append)
     files = [Path(file).name for file in json.loads(lines[0])["files"]]
     assert code == 0 and files == ["a.glb", "a.obj", "a.mtl", "f.npy"]
 
 
-def test_a_folder_from_the_command_has_exit_code_3_when_a_mesh_fails(meshes, weights, tmp_path):
-    request = SegmentRequest(2, str(weights), "draft")
+def test_a_folder_from_the_command_has_exit_code_3_when_a_mesh_fails(meshes, tmp_path):
+    request = SegmentRequest(2)
     assert segment_command([meshes], [tmp_path / "out"], request, formats=["ply"], echo=lambda line: None) == 3
 
 
@@ -96,12 +96,12 @@ def test_a_folder_from_the_command_has_exit_code_3_when_a_mesh_fails(meshes, wei
 def test_options_that_do_not_go_together_are_refused(meshes, tmp_path, monkeypatch, out, more, cause):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ParameterError, match=cause):
-        segment_command(["in/box.ply"], out, SegmentRequest(2, "probe9"), **more)
+        segment_command(["in/box.ply"], out, SegmentRequest(2), **more)
 
 
 def test_several_meshes_want_one_folder(meshes, tmp_path):
     with pytest.raises(ParameterError, match="is no folder"):
-        segment_command([meshes], [tmp_path / "a.glb"], SegmentRequest(2, "probe9"))
+        segment_command([meshes], [tmp_path / "a.glb"], SegmentRequest(2))
 
 
 def test_a_latent_names_weights_and_shape(tmp_path):
@@ -110,7 +110,7 @@ def test_a_latent_names_weights_and_shape(tmp_path):
 
 
 def test_all_targets_are_checked_before_one_is_written(meshes, tmp_path):
-    request = SegmentRequest(2, "probe9", keep_materials=True)
+    request = SegmentRequest(2, keep_materials=True)
     with pytest.raises(ParameterError, match="x.stl"):
         segment_command([meshes / "box.ply"], [tmp_path / "x.ply", tmp_path / "x.stl"], request)
     assert not (tmp_path / "x.ply").exists()

@@ -13,17 +13,33 @@ KEEP = SegmentRequest(keep_materials=True)
 
 
 @pytest.mark.parametrize("field, value", [
-    ("parts", "few"), ("preset", "good"), ("weights", "nonsense"), ("smooth", -1.), ("smooth", float("nan")),
-    ("seed", -1), ("device", "gpu")])
+    ("parts", "few"), ("parts", "prototypes"), ("method", "magic"), ("surface", "voxels"), ("smooth", -1.),
+    ("smooth", float("nan")), ("seed", -1)])
 def test_an_impossible_field_is_named(field, value):
     with pytest.raises(SdfDinoError, match=field): SegmentRequest(**{field: value})
+
+
+@pytest.mark.parametrize("field, value", [("preset", "good"), ("weights", "nonsense"), ("device", "gpu")])
+def test_an_impossible_field_of_the_learned_method_is_named(field, value):
+    with pytest.raises(SdfDinoError, match=field): SegmentRequest(method="learned", **{field: value})
+
+
+@pytest.mark.parametrize("field, value", [("preset", "best"), ("weights", "probe9"), ("device", "cpu")])
+def test_a_field_of_the_learned_method_is_refused_without_it(field, value):
+    with pytest.raises(ParameterError, match=field): SegmentRequest(**{field: value})
+    assert SegmentRequest(method="learned", **{field: value}).settings()[field] == value
+
+
+class WithFeatures(Segmentation):
+    "Parts that do not come from samples"
+    features = np.ones((12, 64), "f4")
 
 
 @pytest.fixture
 def found(tmp_path):
     path = tmp_path / "in.ply"
     path.write_bytes(trimesh.creation.box((3, 2, 1)).export(file_type="ply"))
-    return Segmentation(load_mesh(path), np.arange(12)//4, *np.ones((2, 12, 64), "f4"), {})
+    return WithFeatures(load_mesh(path), np.arange(12)//4, {})
 
 
 @pytest.mark.parametrize("name, request_", [
@@ -61,9 +77,12 @@ def test_trying_a_place_leaves_nothing_behind(tmp_path):
 
 
 def test_hints_come_only_where_they_help(found):
-    found.info |= {"parts_requested": "3", "confidence": .8, "separation": "reasonable", "weights": "probe9",
-                   "device": "cpu", "stages": {"fit": 1.}}
+    found.info |= {"parts_requested": "3", "confidence": .8, "weights": "probe9", "device": "cpu",
+                   "stages": {"features": 1.}}
     row = result_row(found, ["a.glb"])
     assert not fewer_parts(row) and not low_confidence(row) and len(result_text(row).splitlines()) == 2
     assert not any(fewer_parts({**row, "parts_requested": p}) for p in ("auto", "prototypes"))
-    assert "surface error 0.0010" in result_text({**row, "surface_error": .001})
+    assert "weights probe9; features 1.0 s" in result_text(row) and "confidence 0.80" in result_text(row)
+    assert low_confidence({**row, "confidence": .3}) and not low_confidence({**row, "confidence": None})
+    assert fewer_parts({**row, "parts_requested": "9"}) and "confidence" not in result_text({**row, "confidence": None})
+    assert "warning: open" in result_text({**row, "warnings": ["open"]})

@@ -12,7 +12,8 @@ from sdf_dino.geometry.sampling import Sampler
 from sdf_dino.geometry.shapes import Shape
 from sdf_dino.geometry.surface import zero_set
 from sdf_dino.parts.editing import PartFitConfig
-from sdf_dino.parts.segment import Preset, Segmentation
+from sdf_dino.parts.learned import Preset
+from sdf_dino.parts.segment import Segmentation
 from sdf_dino.parts.solids import make_solids, move_labels_to_creases, solids_command
 
 TWO = Shape("two", [Box((.3, .2, .1)).moved(z=-.1), Sphere(.18).moved(z=.1)])
@@ -40,7 +41,7 @@ def test_no_part_is_lost():
 def made():
     quick = Preset(FitConfig(1, 5, 256), 0, Sampler(1000, 100))
     config = PartFitConfig(FitConfig(finetune_steps=100, finetune_points=1024), samples=8000)
-    labelled = Segmentation(MESH, (HEIGHT > .05).astype(int), None, None, {})
+    labelled = Segmentation(MESH, (HEIGHT > .05).astype(int), {})
     return make_solids(labelled, "probe9", quick, config, 32, move_seams=False)
 
 

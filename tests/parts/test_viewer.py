@@ -6,7 +6,7 @@ import pytest
 
 from sdf_dino.core.errors import ParameterError
 from sdf_dino.core.plotting import corner_colors
-from sdf_dino.parts.segment import PRESETS, segment_latent
+from sdf_dino.parts.learned import PRESETS, segment_latent
 from sdf_dino.parts.viewer import (
     PartViewer, feature_similarity, relabel, save_view, side_by_side, similarity_colors)
 from sdf_dino.parts.weights import load_weights
@@ -15,7 +15,7 @@ from sdf_dino.parts.weights import load_weights
 @pytest.fixture(scope="module")
 def shapes():
     model, preset = load_weights("probe9"), replace(PRESETS["fast"], adapt_steps=0)
-    return [segment_latent(name, 2, model, preset, resolution=32, n_points=500) for name in ("snowman", "barbell")]
+    return [segment_latent(name, 2, model, "learned", preset, resolution=32) for name in ("snowman", "barbell")]
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,13 @@ def test_features_that_do_not_compare_are_refused(shapes):
         side_by_side(snowman, replace(barbell, info={**barbell.info, "adapted": True}))
 
 
-@pytest.mark.parametrize("parts, cause", [("auto", "Give a number"), (5000, "Use 1 to")])
+@pytest.mark.parametrize("parts, cause", [("auto", "Give a number"), (0, "Use a number")])
 def test_common_parts_need_a_number(pair, parts, cause):
     with pytest.raises(ParameterError, match=cause): relabel(pair, parts)
+
+
+def test_more_parts_than_leaves_are_refused(shapes):
+    with pytest.raises(ParameterError, match="Use 1 to"): relabel(shapes[0], 5000)
 
 
 def test_the_live_view_hides_compares_and_recounts(shapes, pair):
