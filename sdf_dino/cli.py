@@ -211,7 +211,7 @@ def cli_segment(
     Exit codes: 0 all are segmented, 1 an error, or the only mesh failed, 2 a wrong option,
     3 some of several meshes failed, 4 all of them failed."""
     from sdf_dino.parts.batch import segment_command
-    from sdf_dino.parts.requests import SegmentRequest
+    from sdf_dino.parts.segment_request import SegmentRequest
     request = SegmentRequest(
         parts, method, smooth, surface, seed, keep_materials, weights, preset, device)
     code = segment_command(meshes, out, request, latent, features, to, force, as_json, typer.echo)
@@ -220,7 +220,7 @@ def cli_segment(
 # %% ../nbs/api/cli.ipynb #50c1d5a7
 def _solids_text(row):
     "The result of `solids` in words"
-    from sdf_dino.parts.requests import fewer_parts, low_confidence
+    from sdf_dino.parts.segment_request import fewer_parts, low_confidence
     stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in row["stages"].items())
     first = f"{row['out']}: {row['parts']} parts, all closed: {row['closed']}; {stages}"
     return "\n".join([first, *fewer_parts(row), *low_confidence(row)])
@@ -245,7 +245,7 @@ def cli_solids(
     """Segment a mesh and write each part as a closed solid of its own.
 
     Exit codes: 0 all solids are closed, 1 an error, 2 a wrong option, 3 some are not closed."""
-    from sdf_dino.parts.requests import check_writable
+    from sdf_dino.parts.segment_request import check_writable
     from sdf_dino.parts.solids import solids_command
     check_writable([out if out.suffix else out/"part_0.ply"])
     row = solids_command(

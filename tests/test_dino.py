@@ -18,7 +18,7 @@ from sdf_dino.distill.losses import DINOLoss
 from sdf_dino.distill.views import ViewConfig, ViewSampler
 from sdf_dino.distill.visibility_cache import write_visibility
 from sdf_dino.field.decoder import Backbone, DecoderConfig, DeepSDF
-from sdf_dino.field.processes import launch_processes, rank_and_world_size
+from sdf_dino.field.distributed import launch_processes, rank_and_world_size
 from sdf_dino.field.training_log import read_log
 from sdf_dino.geometry.sampling import Sampler, sample_files, sample_sdf
 from sdf_dino.geometry.shapes import probe_shapes

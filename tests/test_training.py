@@ -18,7 +18,7 @@ from sdf_dino.field.dataset import load_dataset
 from sdf_dino.field.decoder import Backbone, DecoderConfig
 from sdf_dino.field.deepsdf import (
     DeepSDFTrainer, TrainConfig, train_backbone, train_backbone_from_files)
-from sdf_dino.field.processes import launch_processes, rank_and_world_size
+from sdf_dino.field.distributed import launch_processes, rank_and_world_size
 from sdf_dino.field.training_log import read_log
 from sdf_dino.geometry.sampling import Sampler, sample_files, sample_sdf
 from sdf_dino.geometry.shapes import probe_shapes

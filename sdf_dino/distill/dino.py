@@ -25,7 +25,7 @@ from .head import HeadConfig, ProjectionHead, load_head, save_head
 from .losses import DINOLoss, affinity_loss, diversity_loss
 from .views import N_GLOBAL_VIEWS, ViewBatch, ViewConfig, ViewSampler
 from ..field.decoder import Backbone
-from ..field.processes import (
+from ..field.distributed import (
     all_reduce_sum, launch_processes, local_device, rank_and_world_size)
 from ..field.training import LoopConfig, TrainingLoop, cosine_lr, train_loop
 

@@ -14,7 +14,7 @@ import torch
 from scipy.sparse import csr_matrix
 
 from .activations import ActivationCache
-from .adaptation import adapt_head_to_shape
+from .test_time_adaptation import adapt_head_to_shape
 from .head import ProjectionHead, reinitialised_head
 from ..field.decoder import Backbone, query_decoder
 from sdf_dino.geometry.clustering import (

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['CO_SEGMENTATION_METHODS', 'COSEG_READINGS', 'named_surface_points', 'point_coordinates', 'decoder_activations',
-           'unit_activations', 'head_features', 'adapted_head_features', 'strongest_prototypes', 'mean_over_labels',
-           'part_mean_features', 'part_mean_activations', 'part_mean_coordinates', 'write_answer', 'collect_answers',
-           'cluster_jointly', 'centre_features', 'vote_scores', 'category_rows', 'co_segmentation_lines']
+           'unit_activations', 'head_features', 'strongest_prototypes', 'mean_over_labels', 'part_mean_features',
+           'part_mean_activations', 'part_mean_coordinates', 'write_answer', 'collect_answers', 'cluster_jointly',
+           'centre_features', 'vote_scores', 'category_rows', 'co_segmentation_lines']
 
 # %% ../../nbs/api/evaluate/co_segmentation.ipynb #adc3dada
 import inspect
@@ -78,9 +78,9 @@ def unit_activations(
     return unit_rows(decoder_activations(shape, k, seed, weights))
 
 # %% ../../nbs/api/evaluate/co_segmentation.ipynb #2f0b4eea
-def _head_segmentation(shape, seed, weights, adapt_steps=0):
-    "What `segment` finds for a head after some steps of adaptation, its labels not smoothed"
-    preset = replace(PRESETS["fast"], adapt_steps=adapt_steps)
+def _head_segmentation(shape, seed, weights):
+    "What `segment` finds for a head as it was trained, its labels not smoothed"
+    preset = replace(PRESETS["fast"], adapt_steps=0)
     return segment(shape.mesh, "prototypes", "learned", smooth=0, min_area=0, seed=seed,
                    weights=weights or shape.weights, preset=preset, fit_cache=data_dir()/"fits")
 
@@ -92,16 +92,6 @@ def head_features(
 )->np.ndarray:         # (N,64)
     "Part features of the head as it was trained"
     return _head_segmentation(shape, seed, weights).features[shape.face]
-
-def adapted_head_features(
-    shape:EvalShape,   # A mesh at points
-    k,                 # Not used
-    seed:int=0,        # Seed of the fit and of the adaptation
-    weights:str="",    # Name of weights; empty: those that the shape names
-)->np.ndarray:         # (N,64)
-    "Part features of a head that adapted to each mesh, and so perhaps away from the others"
-    steps = PRESETS["fast"].adapt_steps
-    return _head_segmentation(shape, seed, weights, steps).features[shape.face]
 
 def strongest_prototypes(
     shape:EvalShape,   # A mesh at points
@@ -166,7 +156,6 @@ CO_SEGMENTATION_METHODS = {     # name in the tables → function
     "raw": "sdf_dino.evaluate.co_segmentation:decoder_activations",
     "ndf": "sdf_dino.evaluate.co_segmentation:unit_activations",
     "learned": "sdf_dino.evaluate.co_segmentation:part_mean_features",
-    "learned_unsmoothed": "sdf_dino.evaluate.co_segmentation:adapted_head_features",
     "learned_feed_forward": "sdf_dino.evaluate.co_segmentation:head_features",
     "prototypes": "sdf_dino.evaluate.co_segmentation:strongest_prototypes"}
 

@@ -153,7 +153,7 @@ def paired_difference(
 def difference_table(
     scores:pd.DataFrame,   # Scores of single shapes
     metric:str,            # Column of the score
-    method:str="learned",  # Compared with every other method
+    method:str="visibility",   # Compared with every other method
 )->pd.DataFrame:           # Text of each cell; index: the other methods
     "Paired differences to one method"
     rows = {}

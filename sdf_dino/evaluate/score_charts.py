@@ -90,6 +90,8 @@ def median_shapes(
     return [group.index[len(group)//2] for _, group in by_category]
 
 # %% ../../nbs/api/evaluate/score_charts.ipynb #acf038b7
+_SIDE = 330     # Side of a picture, pixels
+
 def _kept_labels(rows):
     "(labels, row) of the first seed whose labels were kept; no labels when none were"
     for _, row in rows.sort_values("seed").iterrows():
@@ -107,14 +109,17 @@ def compared_parts(
     mesh = trimesh.Trimesh(centred, model.mesh.faces, process=False)
     modal = [s for s in model.segmentations() if len(np.unique(s)) == model.n_segments()]
     drawn = np.unique(modal[0], return_inverse=True)[1]
-    pictures, captions = [render_mesh(mesh, drawn, 220)], [f"{model.category} {model.id}"]
+    pictures, captions = [render_mesh(mesh, drawn, _SIDE)], [f"{model.category} {model.id}"]
     for method in methods:
         rows = scores[(scores["method"] == method) & (scores["id"] == model.id)]
         labels, row = _kept_labels(rows)
         if labels is None: labels = np.zeros_like(drawn)
-        pictures.append(render_mesh(mesh, match_labels(drawn, labels), 220))
+        pictures.append(render_mesh(mesh, match_labels(drawn, labels), _SIDE))
         captions.append(f"{row['rand_index_error']:.3f}" + (" (failed)" if row["failed"] else ""))
     return pictures, captions
+
+_PER_ROW = 7                               # Meshes side by side in a gallery
+_ROW_NAMES = {"visibility": "segment"}     # As a user calls the method
 
 def gallery(
     data:str,              # Folder or zips of the benchmark
@@ -122,12 +127,17 @@ def gallery(
     ids:list,              # Models, a column each
     methods:list,          # Methods, a row each below people
 ):                         # matplotlib figure
-    "People and methods on the same meshes"
+    "People and methods on the same meshes, with the Rand-index error of each method"
     models = {model.id: model for model in psb_models(data)}
     columns = [compared_parts(models[id], scores, methods) for id in ids]
-    pictures = list(zip(*[pictures for pictures, _ in columns]))
-    captions = list(zip(*[captions for _, captions in columns]))
-    return image_grid(pictures, ["people", *methods], captions=captions)
+    pictures, captions = [], []
+    for start in range(0, len(columns), _PER_ROW):
+        block = columns[start:start + _PER_ROW]
+        pictures += zip(*[pictures for pictures, _ in block])
+        captions += zip(*[captions for _, captions in block])
+    names = ["people", *[_ROW_NAMES.get(method, method) for method in methods]]
+    row_names = names*(len(pictures)//len(names))
+    return image_grid(pictures, row_names, side=1.5, captions=captions)
 
 # %% ../../nbs/api/evaluate/score_charts.ipynb #8c36ac44
 def by_training_shapes(

@@ -24,7 +24,7 @@ from ..core.runtime import progress
 from .dataset import batch_slice, load_dataset
 from .decoder import (
     Backbone, DecoderConfig, DeepSDF, autocast_context, autocast_dtype)
-from .processes import launch_processes, local_device, rank_and_world_size
+from .distributed import launch_processes, local_device, rank_and_world_size
 from .training import (
     LoopConfig, TrainingLoop, averaged_module, cosine_lr, train_loop)
 

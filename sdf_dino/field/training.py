@@ -23,7 +23,7 @@ from torch import nn
 from ..core.errors import MismatchError, SdfDinoError
 from ..core.files import atomic_write, load_tensors, project_root, save_tensors, write_json
 from ..core.runtime import progress
-from .processes import all_reduce_sum, rank_and_world_size
+from .distributed import all_reduce_sum, rank_and_world_size
 from .training_log import TrainingLog
 
 # %% ../../nbs/api/field/training.ipynb #bcdebc91

@@ -18,27 +18,31 @@ from .clustering import project_features
 # %% ../../nbs/api/geometry/part_tree.ipynb #0e0b2b87
 CUT_SPREAD = .8     # Standard deviation of the logarithm of the height of a cut
 
+# %% ../../nbs/api/geometry/part_tree.ipynb #08957a94
 @dataclass(frozen=True)
 class PartTree:
-    "Merges of the samples of a shape, cheapest first"
+    "Merges of the leaves of a shape, cheapest first"
     merges:np.ndarray     # Nodes that each merge joins, (N-1,2)
     heights:np.ndarray    # Height of each merge, (N-1,), never falling
     cut_height:float      # Where a cut is expected when the number of parts is estimated
+    spread:float=CUT_SPREAD    # How far from there it may be; 0: nowhere else
+    leaf_size:np.ndarray=None  # Size of each leaf, (N,); None: all are equal
 
     @property
     def n_leaves(self)->int: return len(self.heights) + 1
 
     def estimated_k(self)->int:
         "The most probable number of parts, if the cut is log-normal about `cut_height`"
+        if self.spread == 0: return 1 + int((self.heights > self.cut_height).sum())
         log_ratio = np.log(self.heights.clip(1e-300) / self.cut_height)
-        below = ndtr(log_ratio / CUT_SPREAD)       # probability that the cut is below each merge
+        below = ndtr(log_ratio / self.spread)      # probability that the cut is below each merge
         probability = np.diff(np.r_[0., below, 1.])
         return self.n_leaves - int(probability.argmax())
 
     def cut_nodes(self,
         k:int,             # Number of parts
-    )->np.ndarray:         # Node of the cut above each sample, (N,)
-        "The cut into `k` parts; `ParameterError` when there are fewer samples"
+    )->np.ndarray:         # Node of the cut above each leaf, (N,)
+        "The cut into `k` parts; `ParameterError` when there are fewer leaves"
         if not 1 <= k <= self.n_leaves:
             raise ParameterError("parts", f"is {k}", f"Use 1 to {self.n_leaves}")
         n_merges = self.n_leaves - k
@@ -50,14 +54,15 @@ class PartTree:
     def part_nodes(self,
         k:int,             # Number of parts
     )->np.ndarray:         # (k,)
-        "The node of each part of a cut, the part with most samples first"
-        nodes, size = np.unique(self.cut_nodes(k), return_counts=True)
+        "The node of each part of a cut, the largest part first"
+        nodes, part = np.unique(self.cut_nodes(k), return_inverse=True)
+        size = np.bincount(part, self.leaf_size)
         return nodes[np.argsort(-size, kind="stable")]
 
     def cut(self,
         k,                 # Number of parts; "auto": estimated
     )->np.ndarray:         # (N,), numbered from 0 as in `part_nodes`
-        "The part of each sample; `ParameterError` when there are fewer samples"
+        "The part of each leaf; `ParameterError` when there are fewer leaves"
         if k == "auto": k = self.estimated_k()
         nodes = self.cut_nodes(k)
         number = np.empty(2 * self.n_leaves, int)

@@ -158,13 +158,12 @@ def _surface_cells(mesh):
     cells[tuple(touched.astype(int).clip(0, _GRID - 1).T)] = True
     return cells
 
-def _inside_cells(mesh, surface):
-    "Cells inside the mesh that its surface does not touch, (48,48,48) bool"
+def _inside_cells(winding, surface):
+    "Cells of winding number one that the surface does not touch, (48,48,48) bool"
     regions, _ = label(~surface)
     region, first = np.unique(regions, return_index=True)
     centres = (np.stack(np.unravel_index(first, regions.shape), 1) + .5) / _GRID - .5
-    winding = WindingNumber(np.asarray(mesh.vertices), np.asarray(mesh.faces))(centres)
-    inside = (np.abs(winding) > .5) & (region > 0)     # region 0 is the surface
+    inside = (np.abs(winding(centres)) > .5) & (region > 0)     # region 0 is the surface
     return inside[regions]
 
 # %% ../../nbs/api/geometry/rays.ipynb #26949f89
@@ -177,10 +176,12 @@ def _check_in_cube(mesh):
 def cavity_cells(
     mesh:trimesh.Trimesh,   # Triangles in the cube [-0.5, 0.5]³
     min_share:float=VisibilityConfig.cavity_share,   # Least volume of a cavity, over the solid's
+    winding:WindingNumber=None,   # Of the mesh; None: prepared here
 ):                          # (48,48,48) bool; None: there is no cavity
     "Cells of the cube that lie in a cavity or touch one; `InputError` for an unusable mesh"
     surface = _surface_cells(_check_in_cube(mesh))
-    inside = _inside_cells(mesh, surface)
+    if winding is None: winding = WindingNumber(np.asarray(mesh.vertices), np.asarray(mesh.faces))
+    inside = _inside_cells(winding, surface)
     solid = surface | inside
     regions, _ = label((enclosure_ratio(solid) >= MIN_ENCLOSURE) & ~solid)
     volume = np.bincount(regions.ravel())

@@ -132,6 +132,7 @@ class SurfaceFeatures:
     features:np.ndarray       # Of all samples, (N, at most 64)
     logits:np.ndarray = None  # Prototype logits of a learned head, (N,K); None: there is no head
     info:dict = field(default_factory=dict)    # How learned features were made
+    warnings:list = field(default_factory=list)    # What a user should know about them, in words
 
 def surface_features(
     surface:RaySurface,        # As `ray_surface` chooses it

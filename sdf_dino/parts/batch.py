@@ -23,7 +23,7 @@ from ..data.sources import find_sources
 from ..geometry.loading import MESH_FORMATS
 from ..geometry.sampling import mesh_path
 from ..geometry.validation import MeshRejected
-from .requests import (
+from .segment_request import (
     SegmentRequest, check_writable, fewer_parts, low_confidence, result_line, result_row,
     result_text, segment_file, target_files, write_features, write_target)
 

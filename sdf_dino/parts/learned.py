@@ -17,7 +17,7 @@ import trimesh
 from torch.nn.utils import parametrize
 
 from ..core.errors import ParameterError
-from ..distill.adaptation import adapt_head_to_shape
+from ..distill.test_time_adaptation import adapt_head_to_shape
 from ..distill.head import ProjectionHead
 from ..field.decoder import (
     DeepSDF, autocast_dtype, extract_surface, query_decoder)
@@ -123,6 +123,15 @@ def _read_head(decoder, latent, head, preset, seed, found):
     return replace(found, features=features, logits=logits, info=info)
 
 # %% ../../nbs/api/parts/learned.ipynb #51b6bfb1
+def _fit_warnings(fit):
+    "What is wrong with a fit, in words"
+    warnings = []
+    if fit.timed_out: warnings.append("the fit of the decoder was stopped by its time limit")
+    if fit.quality["verdict"] != "ok":
+        warnings.append(f"the decoder does not represent it: {fit.quality['verdict']}, mean error "
+                        f"{fit.quality['surface_error']:.4f} of the cube on the surface")
+    return warnings
+
 def learned_features(
     cube:trimesh.Trimesh,    # In the cube
     found:SurfaceFeatures,   # Its samples, and the visibility of its landmarks
@@ -142,6 +151,7 @@ def learned_features(
     read = _read_head(fit.decoder, fit.latent, head, preset, seed, found)
     quality = {"start": fit.start, "steps": fit.steps, "timed_out": fit.timed_out, **fit.quality}
     read.info.update(weights="" if is_pair else str(weights), backbone=backbone.hash, fit=quality)
+    read.warnings.extend(_fit_warnings(fit))
     return read
 
 # %% ../../nbs/api/parts/learned.ipynb #61f17c5d

@@ -273,7 +273,8 @@ def label_faces(
     face_samples = _face_samples(cube, surface, found.samples)
     basis = Basis(cube, normalisation, surface, found, face_samples)
     info = {"surface": surface.kind, "surface_reason": surface.reason, **found.info}
-    made = Segmentation(mesh, None, info, list(surface.warnings), tree, basis=basis)
+    made = Segmentation(mesh, None, info, [*surface.warnings, *found.warnings], tree,
+                        basis=basis)
     made = recut(made, settings.parts, settings.smooth, settings.min_area)
     timer.finish("borders")
     made.info["stages"] = timer.seconds

@@ -8,7 +8,7 @@ import torch
 import sdf_dino
 from sdf_dino.core.errors import CheckpointError, MismatchError, ParameterError
 from sdf_dino.core.files import read_json, write_json
-from sdf_dino.distill.adaptation import adapt_head_to_shape, fit_output_layer
+from sdf_dino.distill.test_time_adaptation import adapt_head_to_shape, fit_output_layer
 from sdf_dino.distill.head import HeadConfig, ProjectionHead, load_head, save_head
 from sdf_dino.distill.losses import affinity_loss
 

@@ -11,7 +11,7 @@ from sdf_dino.core.errors import ParameterError
 from sdf_dino.distill.head import HeadConfig, ProjectionHead, save_head
 from sdf_dino.field.decoder import Backbone, DecoderConfig, DeepSDF
 from sdf_dino.parts.batch import segment_batch, segment_command
-from sdf_dino.parts.requests import SegmentRequest, result_line
+from sdf_dino.parts.segment_request import SegmentRequest, result_line
 
 FORMATS = ("ply", "features.npy")
 

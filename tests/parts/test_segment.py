@@ -164,3 +164,10 @@ def test_a_flat_mesh_is_refused():
     square = trimesh.Trimesh(corners, [[0, 1, 2], [1, 3, 2]], process=False)
     with pytest.raises(MeshRejected) as error: segment(square, 2)
     assert error.value.reason == "flat"
+
+
+def test_a_fit_that_did_not_converge_is_a_warning():
+    hasty = Preset(FitConfig(1, 0, 64), 0, Sampler(500, 64))
+    mesh = trimesh.creation.box((1., 1., .003))
+    found = segment(mesh, 2, "learned", weights="probe9", preset=hasty)
+    assert any("does not represent it" in warning for warning in found.warnings)

@@ -5,7 +5,7 @@ import trimesh
 
 from sdf_dino.core.errors import ParameterError, SdfDinoError
 from sdf_dino.geometry.loading import load_mesh
-from sdf_dino.parts.requests import (
+from sdf_dino.parts.segment_request import (
     SegmentRequest, check_writable, fewer_parts, low_confidence, result_row, result_text, target_files, write_target)
 from sdf_dino.parts.segment import Segmentation
 
