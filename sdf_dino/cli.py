@@ -179,7 +179,8 @@ def cli_prepare(
 def cli_segment(
     out: Annotated[list[Path], typer.Option(
         "-o", "--out", help="Output file; its ending chooses the format: .glb .ply .obj .html .png "
-        ".json .npy (a label per triangle) .features.npy. For several meshes, one folder")],
+        ".json .npy (a label per triangle) .features.npy .confidence.npy .tree.json .tree.glb. "
+        "For several meshes, one folder")],
     meshes: Annotated[list[str], typer.Argument(
         help="Mesh files, folders or text lists; pyvista:ant is an example mesh")] = [],
     parts: _Parts = "auto",         # Number of parts
@@ -187,8 +188,9 @@ def cli_segment(
     smooth: Annotated[float, typer.Option(
         help="Strength of graph-cut boundary smoothing; 0 for none")] = 1.,
     surface: Annotated[str, typer.Option(
-        help="What the rays are cast on: triangles, as they came; field, the zero set of the "
-        "distance field; auto, the triangles where they bound a solid")] = "auto",
+        help="What the parts come from: shells, the pieces of the mesh; rays through the triangles "
+        "as they came, or through field, the zero set of the distance field; auto: shells where "
+        "there are several, else triangles that bound a solid")] = "auto",
     weights: _Weights = "auto",     # Backbone and head of the learned method
     preset: _Preset = "fast",       # Compute budget of the learned method
     latent: Annotated[str, typer.Option(

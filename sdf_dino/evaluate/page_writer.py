@@ -50,14 +50,15 @@ def training_blocks(
     comparison:TrainingComparison,   # What it says
     figures:Path,       # Folder of the figures
     lines:list,         # As `saved_lines` gives them
-)->list:                # Blocks of Markdown
+)->list:                # Blocks of Markdown; none when the trained head has no scores
     "The section about what training adds"
+    table = _rows(results_table(lines, comparison.columns), CONTROLS)
+    if "learned" not in table.index: return []
     differences = PairedDifferences(comparison.scores, comparison.metric, "learned", CONTROLS)
     return ["## What training adds",
             "These methods share samples, part tree, labels and borders, and differ in their "
             "features only; `visibility_512` differs from `visibility` in the number of samples.",
-            _markdown(_rows(results_table(lines, comparison.columns), CONTROLS)),
-            _markdown(differences(figures, lines)), comparison.findings]
+            _markdown(table), _markdown(differences(figures, lines)), comparison.findings]
 
 # %% ../../nbs/api/evaluate/page_writer.ipynb #8265e9fa
 def page_markdown(

@@ -105,8 +105,9 @@ def compared_parts(
     methods:list,          # Which methods
 )->tuple:                  # (pictures: a human segmentation, then each method; their captions)
     "A mesh with its parts by a person and by methods, in the same colours where they agree"
-    centred = model.mesh.vertices - model.mesh.bounds.mean(0)
-    mesh = trimesh.Trimesh(centred, model.mesh.faces, process=False)
+    x, y, z = (model.mesh.vertices - model.mesh.bounds.mean(0)).T
+    upright = np.stack([x, -z, y], 1)       # the benchmark's meshes have y upwards
+    mesh = trimesh.Trimesh(upright, model.mesh.faces, process=False)
     modal = [s for s in model.segmentations() if len(np.unique(s)) == model.n_segments()]
     drawn = np.unique(modal[0], return_inverse=True)[1]
     pictures, captions = [render_mesh(mesh, drawn, _SIDE)], [f"{model.category} {model.id}"]

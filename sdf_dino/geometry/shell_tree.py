@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MAX_OPENNESS', 'INNER_HEIGHT', 'SHELL_HEIGHT', 'InnerTree', 'may_have_parts', 'inner_trees', 'merge_shells',
-           'build_shell_tree']
+           'build_shell_tree', 'smooth_within_shells']
 
-# %% ../../nbs/api/geometry/shell_tree.ipynb #ae75f56f
+# %% ../../nbs/api/geometry/shell_tree.ipynb #2c992807
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +17,13 @@ from .face_labels import nearest_sample_labels
 from .normalisation import normalise_mesh
 from .part_tree import PartTree, build_part_tree
 from .ray_surface import RaySurface
-from sdf_dino.geometry.shells import (
-    Shells, face_shells, gather_shells, join_sheets, measure_shells, shell_descriptors,
-    welded_faces)
+from .shells import (
+    MANY_SHELLS, MAX_GROUPS, Shells, face_shells, gather_shells, join_sheets, measure_shells,
+    shell_descriptors, welded_faces)
+from .smoothing import smooth_face_labels
 from .surface_features import neighbouring_samples, surface_features
 
-# %% ../../nbs/api/geometry/shell_tree.ipynb #faf1d3f1
+# %% ../../nbs/api/geometry/shell_tree.ipynb #1b9fcff4
 MAX_OPENNESS = 1e-3       # A closed shell is at most so open
 _MIN_INNER_AREA = .08     # Smaller shells stay whole, share of the mesh's area
 _MAX_INNER = 4            # Only so many of the largest shells are cut
@@ -44,7 +45,7 @@ def may_have_parts(
     if not mesh.is_watertight: return False
     return mesh.convex_hull.volume > abs(mesh.volume) * (1 + _MIN_CONCAVE)
 
-# %% ../../nbs/api/geometry/shell_tree.ipynb #defd3593
+# %% ../../nbs/api/geometry/shell_tree.ipynb #f7a8d547
 def _shell_mesh(vertices, faces):
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     mesh.remove_unreferenced_vertices()
@@ -67,13 +68,11 @@ def inner_trees(
     vertices:np.ndarray,   # In the cube, (V,3)
     faces:np.ndarray,      # As `welded_faces` gives them, (F,3)
     shell:np.ndarray,      # Shell of each face, (F,)
-    shells:Shells,         # Their measures
+    candidates,            # Shells to cut if they may have parts
 )->tuple:                  # {shell: `InnerTree`}, number of shells where it failed
     "The part trees of the shells that may have parts"
     found, n_failed = {}, 0
-    large = np.argsort(-shells.area, kind="stable")[:_MAX_INNER]
-    for s in large[shells.area[large] >= _MIN_INNER_AREA].tolist():
-        if shells.openness[s] > MAX_OPENNESS: continue
+    for s in candidates:
         own = np.flatnonzero(shell == s)
         mesh = _shell_mesh(vertices, faces[own])
         try:
@@ -81,7 +80,7 @@ def inner_trees(
         except _NUMERIC_ERRORS: n_failed += 1
     return found, n_failed
 
-# %% ../../nbs/api/geometry/shell_tree.ipynb #3f1fff42
+# %% ../../nbs/api/geometry/shell_tree.ipynb #1393c9c8
 _SEPARATION = .1          # Distance of two shells of equal descriptors
 
 def _descriptor_distances(shells):
@@ -112,8 +111,8 @@ def merge_shells(
         area, node = np.delete(area, j), np.delete(node, j)
     return merges
 
-# %% ../../nbs/api/geometry/shell_tree.ipynb #f70e1742
-INNER_HEIGHT = 6.         # Expected cut inside a shell, in its tree's own expected cut
+# %% ../../nbs/api/geometry/shell_tree.ipynb #a7c6a666
+INNER_HEIGHT = 12.        # Expected cut inside a shell, in its tree's own expected cut
 SHELL_HEIGHT = .004       # Expected cut between shells
 
 class _TreeBuilder:
@@ -138,7 +137,7 @@ class _TreeBuilder:
         merges = np.array(self.merges, int).reshape(-1, 2)
         return PartTree(number[merges[order]], heights[order], 1., 0., leaf_size)
 
-# %% ../../nbs/api/geometry/shell_tree.ipynb #6dd811ce
+# %% ../../nbs/api/geometry/shell_tree.ipynb #c5dbf5a9
 def _number_leaves(shell, shells, inner):
     "Leaf of each face (F,), first leaf of each shell (S,), size of each leaf (L,)"
     counts = np.ones(len(shells.area), int)
@@ -172,20 +171,55 @@ def _tree_of_groups(shell, shells, inner, cut_inside):
         nodes.append(builder.join(nodes[a], nodes[b], lowest))
     return builder.tree(leaf_size), leaf
 
-# %% ../../nbs/api/geometry/shell_tree.ipynb #f7faa592
+# %% ../../nbs/api/geometry/shell_tree.ipynb #b359da2d
+def _shells_to_cut(shells, n_members):
+    "The largest of the closed groups of one shell"
+    large = np.argsort(-shells.area, kind="stable")[:_MAX_INNER]
+    fit = (shells.area >= _MIN_INNER_AREA) & (shells.openness <= MAX_OPENNESS) & (n_members == 1)
+    return large[fit[large]].tolist()
+
+def _what_was_lost(n_shells, n_failed):
+    lost = []
+    if n_shells > MANY_SHELLS:
+        lost.append(f"of its {n_shells:,} shells only the {MAX_GROUPS} largest are told apart")
+    if n_failed: lost.append(f"{n_failed} of its shells could not be cut and stay whole")
+    return lost
+
 def build_shell_tree(
     vertices:np.ndarray,   # In the cube, (V,3)
     faces:np.ndarray,      # (F,3)
 )->tuple:                  # `PartTree`, leaf of each face (F,), what was lost, in words
     "The part tree of a mesh of many shells"
     vertices, faces, index = welded_faces(vertices, faces)
-    shell = join_sheets(vertices, faces, face_shells(faces))
+    single = face_shells(faces)
+    shell = join_sheets(vertices, faces, single)
     shells = measure_shells(vertices, faces, shell)
     open_area = shells.area[shells.openness > MAX_OPENNESS].sum()
-    group = gather_shells(shells)
-    shell = group[shell]
+    shell = gather_shells(shells)[shell]
     shells = measure_shells(vertices, faces, shell)
-    inner, n_failed = inner_trees(vertices, faces, shell, shells)
+    first_face = np.unique(single, return_index=True)[1]
+    to_cut = _shells_to_cut(shells, np.bincount(shell[first_face]))
+    inner, n_failed = inner_trees(vertices, faces, shell, to_cut)
     tree, leaf = _tree_of_groups(shell, shells, inner, open_area < MAX_OPENNESS)
-    lost = [f"{n_failed} of its shells could not be cut and stay whole"] if n_failed else []
-    return tree, leaf[index], lost
+    return tree, leaf[index], _what_was_lost(len(first_face), n_failed)
+
+# %% ../../nbs/api/geometry/shell_tree.ipynb #a45da1b2
+def smooth_within_shells(
+    mesh:trimesh.Trimesh,  # F faces
+    labels:np.ndarray,     # Part of each face, (F,)
+    shell:np.ndarray,      # Shell of each face, (F,)
+    smooth:float=1.,       # As in `smooth_face_labels`, of each shell
+    min_area:float=.005,   # As in `smooth_face_labels`, a share of the whole mesh
+)->np.ndarray:             # Part of each face, (F,)
+    "Labels with short borders inside shells"
+    labels = np.array(labels)
+    pairs = np.unique(np.stack([shell, labels], 1), axis=0)
+    cut = np.flatnonzero(np.bincount(pairs[:, 0]) > 1)
+    total = mesh.area_faces.sum()
+    for s in cut.tolist():
+        own = np.flatnonzero(shell == s)
+        share = mesh.area_faces[own].sum() / total
+        one = _shell_mesh(mesh.vertices, mesh.faces[own])
+        least = min(1, min_area / max(share, 1e-12))
+        labels[own] = smooth_face_labels(one, labels[own], smooth, least)
+    return labels

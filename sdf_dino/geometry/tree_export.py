@@ -45,7 +45,7 @@ def tree_record(
     labels,            # Part of each face, (F,)
     tree:PartTree,     # The tree that the labels are a cut of
     nested:dict,       # As `nested_parts` gives it
-    sample_of_face,      # Sample of the tree at each face, (F,)
+    sample_of_face,      # Leaf of the tree at each face, (F,): a sample, or a shell
 )->dict:
     "The tree, the table of parts, and what another cut needs, as plain values"
     return {**part_table(mesh, labels), "tree": nested, "estimated_parts": tree.estimated_k(),

@@ -9,7 +9,7 @@ __all__ = ['METHODS_OF_SEGMENT', 'STAGES', 'Segmentation', 'face_confidence', 'B
 # %% ../../nbs/api/parts/segment.ipynb #172c59ad
 import time
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,8 @@ from ..geometry.normalisation import Normalisation, normalise_mesh
 from ..geometry.part_tree import (
     PartTree, build_part_tree, feature_rows, part_confidence, seam_confidence)
 from ..geometry.ray_surface import RaySurface, ray_surface
+from ..geometry.shell_tree import build_shell_tree, smooth_within_shells
+from ..geometry.shells import face_descriptors
 from ..geometry.smoothing import smooth_face_labels
 from ..geometry.tree_export import is_tree_file, nested_parts, write_tree
 from ..geometry.surface_features import (
@@ -53,14 +55,14 @@ class Segmentation:
     @property
     def features(self)->np.ndarray:
         "Part feature of each face, (F,D) float32"
-        return self.basis.features.features.astype(np.float32)[self.basis.sample_of_face]
+        return self.basis.face_features
 
     def label(self,
         points:np.ndarray,   # Points in units of the mesh, (N,3)
     )->np.ndarray:           # Part of each point, (N,)
         "The part of each point in space"
         face = nearest_face(self.mesh, points)
-        if self.basis is None: return self.labels[face]
+        if self.basis is None or self.basis.features is None: return self.labels[face]
         sample = self.basis.visible_sample(points)
         part_of_sample = self.labels[self.basis.face_of_sample]
         return np.where(sample < 0, self.labels[face], part_of_sample[sample])
@@ -91,6 +93,8 @@ def face_confidence(
     found:Segmentation,   # With a tree
 )->np.ndarray:            # (F,), 0 to 1; 1 with one part
     "How sure the label of each face is"
+    if found.basis.features is None:
+        return np.array(found.info["part_confidence"])[found.labels]
     sample = found.basis.sample_of_face
     rows = feature_rows(found.basis.features.features)
     parts = range(found.labels.max() + 1)
@@ -112,8 +116,19 @@ class Basis:
     cube:trimesh.Trimesh
     normalisation:Normalisation   # From the units of the mesh to the cube
     surface:RaySurface
-    features:SurfaceFeatures
-    sample_of_face:np.ndarray     # Nearest sample of each face, (F,)
+    features:SurfaceFeatures      # None with many shells: there are no samples
+    sample_of_face:np.ndarray     # Leaf of each face: its nearest sample or its shell, (F,)
+
+    @property
+    def warnings(self)->list:
+        "What a user should know of surface and features, in words"
+        return self.surface.warnings + (self.features.warnings if self.features else [])
+
+    @cached_property
+    def face_features(self)->np.ndarray:
+        "Part feature of each face, (F,D) float32; with many shells, what describes its shell"
+        if self.features is None: return face_descriptors(self.cube).astype(np.float32)
+        return self.features.features.astype(np.float32)[self.sample_of_face]
 
     @cached_property
     def face_of_sample(self)->np.ndarray:
@@ -208,7 +223,9 @@ def _face_samples(cube, surface, samples):
 def _smooth(basis, part_of_sample, smooth, min_area):
     "The parts that are left after smoothing (k,), and the index of each face's in them (F,)"
     labels = part_of_sample[basis.sample_of_face]
-    labels = smooth_face_labels(basis.cube, labels, smooth, min_area)
+    if basis.features is None:
+        labels = smooth_within_shells(basis.cube, labels, basis.surface.shell, smooth, min_area)
+    else: labels = smooth_face_labels(basis.cube, labels, smooth, min_area)
     return np.unique(labels, return_inverse=True)
 
 # %% ../../nbs/api/parts/segment.ipynb #7c8d7dd1
@@ -219,6 +236,12 @@ def _confidence(tree, k, kept):
     return {"confidence": float(parts.mean()), "part_confidence": parts.round(3).tolist(),
             "seam_confidence": seams.round(3).tolist()}
 
+def _limit_parts(found, parts):
+    "The number of parts, at most as many as a tree of shells has leaves, and what is lost"
+    n_leaves = found.tree.n_leaves
+    if found.basis.features is not None or parts == "auto" or parts <= n_leaves: return parts, []
+    return n_leaves, [f"its shells make {n_leaves} parts at most, not {parts}"]
+
 def recut(
     found:Segmentation,    # Of any mesh, with a part tree
     parts="auto",          # Another number of parts, or auto
@@ -226,7 +249,8 @@ def recut(
     min_area:float=.005,   # As in `smooth_face_labels`
 )->Segmentation:           # Of the same mesh; the given one is not changed
     "The same shape in another number of parts: another cut of its tree"
-    parts = parse_parts(parts)
+    asked = parse_parts(parts)
+    parts, lost = _limit_parts(found, asked)
     if parts == "prototypes": part_of_sample = found.basis.features.logits.argmax(1)
     else: part_of_sample = found.tree.cut(parts)
     kept, labels = _smooth(found.basis, part_of_sample, smooth, min_area)
@@ -234,9 +258,10 @@ def recut(
     if parts != "prototypes":
         k = found.tree.estimated_k() if parts == "auto" else parts
         confidence, tree_parts = _confidence(found.tree, k, kept), (k, kept)
-    info = {**found.info, **confidence, "parts_requested": str(parts), "smooth": smooth,
+    info = {**found.info, **confidence, "parts_requested": str(asked), "smooth": smooth,
             "min_area": min_area}
-    return replace(found, labels=labels, tree_parts=tree_parts, info=info)
+    warnings = found.basis.warnings + lost
+    return replace(found, labels=labels, tree_parts=tree_parts, info=info, warnings=warnings)
 
 # %% ../../nbs/api/parts/segment.ipynb #14411566
 def read_input(
@@ -258,23 +283,30 @@ class LabelSettings:
     smooth:float = 1.          # As in `smooth_face_labels`
     min_area:float = .005      # As in `smooth_face_labels`
 
+def _tree_of_faces(cube, surface, found):
+    "The part tree, the leaf of each face (F,), and the surface with what was lost"
+    if found is not None:
+        tree = build_part_tree(found.features, *neighbouring_samples(found.samples))
+        return tree, _face_samples(cube, surface, found.samples), surface
+    tree, leaf, lost = build_shell_tree(cube.vertices, cube.faces)
+    return tree, leaf, replace(surface, warnings=[*surface.warnings, *lost])
+
 def label_faces(
     mesh:trimesh.Trimesh,      # The mesh as it came
     cube:trimesh.Trimesh,      # The same in the cube
     normalisation:Normalisation,   # From the units of the mesh to the cube
     surface:RaySurface,        # What the rays are cast on
-    found:SurfaceFeatures,     # Features of samples of that surface
+    found:SurfaceFeatures,     # Features of samples of that surface; None: its shells are taken
     settings:LabelSettings,    # How the tree becomes labels
     timer:StageTimer,          # At the stage tree
 )->Segmentation:
     "The parts of a mesh from the features of its samples"
-    tree = build_part_tree(found.features, *neighbouring_samples(found.samples))
+    tree, leaf, surface = _tree_of_faces(cube, surface, found)
     timer.finish("tree")
-    face_samples = _face_samples(cube, surface, found.samples)
-    basis = Basis(cube, normalisation, surface, found, face_samples)
-    info = {"surface": surface.kind, "surface_reason": surface.reason, **found.info}
-    made = Segmentation(mesh, None, info, [*surface.warnings, *found.warnings], tree,
-                        basis=basis)
+    basis = Basis(cube, normalisation, surface, found, leaf)
+    info = {"surface": surface.kind, "surface_reason": surface.reason}
+    if found is not None: info.update(found.info)
+    made = Segmentation(mesh, None, info, basis.warnings, tree, basis=basis)
     made = recut(made, settings.parts, settings.smooth, settings.min_area)
     timer.finish("borders")
     made.info["stages"] = timer.seconds
@@ -284,6 +316,22 @@ def label_faces(
 def _method_name(method):
     return getattr(method, "__name__", "function") if callable(method) else method
 
+def _choose_surface(cube, surface, method):
+    "The surface for a method; only visibility can do with shells alone"
+    if surface == "shells" and method != "visibility":
+        raise ParameterError("surface", "is shells, which have no features of samples",
+                             "Use the method visibility, or another surface")
+    return ray_surface(cube, surface, shells=method == "visibility")
+
+def _find_features(cube, surface, method, landmarks, samples, seed, learned):
+    "Features of samples of a surface; None for shells"
+    if surface.kind == "shells": return None
+    found = surface_features(surface, True, landmarks, samples, seed)
+    if callable(method): return method(found)
+    if method == "visibility": return found
+    from sdf_dino.parts.learned import learned_features    # loads torch
+    return learned_features(cube, found, seed=seed, **learned)
+
 def segment(
     mesh,                   # trimesh.Trimesh in any units, or the path of a mesh file
     parts="auto",           # Number of parts, or auto; prototypes with a learned head
@@ -292,8 +340,8 @@ def segment(
     min_area:float=.005,    # As in `smooth_face_labels`
     surface:str="auto",     # As in `ray_surface`
     seed:int=0,             # Seed of the samples; learned: also of the adaptation
-    landmarks:int=N_LANDMARKS,   # As in `surface_features`
-    samples:int=N_SAMPLES,  # As in `surface_features`
+    landmarks:int=N_LANDMARKS,   # As in `surface_features`; not used with many shells
+    samples:int=N_SAMPLES,  # As in `surface_features`; not used with many shells
     **learned,              # Settings of `learned_features`: weights, preset, device, fit_cache
 )->Segmentation:
     "The parts of a mesh; `MeshRejected` for a flat mesh, `ParameterError` for a wrong setting"
@@ -301,14 +349,9 @@ def segment(
     timer = StageTimer(STAGES)
     mesh, cube, normalisation = read_input(mesh)
     timer.finish("load")
-    chosen = ray_surface(cube, surface)
+    chosen = _choose_surface(cube, surface, method)
     timer.finish("surface")
-    replace_features = method if callable(method) else None
-    if method == "learned":
-        from sdf_dino.parts.learned import learned_features    # loads torch
-        replace_features = partial(learned_features, cube, seed=seed, **learned)
-    found = surface_features(chosen, True, landmarks, samples, seed)
-    if replace_features is not None: found = replace_features(found)
+    found = _find_features(cube, chosen, method, landmarks, samples, seed, learned)
     timer.finish("features")
     made = label_faces(mesh, cube, normalisation, chosen, found, settings, timer)
     made.info.update(seed=seed, method=_method_name(method))

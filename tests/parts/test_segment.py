@@ -13,10 +13,11 @@ from sdf_dino.core.errors import ParameterError
 from sdf_dino.field.fitting import FitConfig
 from sdf_dino.geometry.sampling import Sampler
 from sdf_dino.geometry.shapes import probe_shapes
+from sdf_dino.geometry.shells import mesh_shells
 from sdf_dino.geometry.surface import zero_set
 from sdf_dino.geometry.validation import MeshRejected
 from sdf_dino.parts.learned import Preset, pick_preset, segment_latent
-from sdf_dino.parts.segment import StageTimer, recut, segment
+from sdf_dino.parts.segment import StageTimer, face_confidence, recut, segment
 
 FEW = {"landmarks": 256, "samples": 1024}
 AS_TRAINED = Preset(FitConfig(5, finetune_steps=20, finetune_points=512), 0, Sampler(2000, 500))
@@ -171,3 +172,77 @@ def test_a_fit_that_did_not_converge_is_a_warning():
     mesh = trimesh.creation.box((1., 1., .003))
     found = segment(mesh, 2, "learned", weights="probe9", preset=hasty)
     assert any("does not represent it" in warning for warning in found.warnings)
+
+
+@pytest.fixture(scope="module")
+def table():
+    "A slab on four posts, five closed shells, in units of its own"
+    posts = [trimesh.creation.box((.1, .1, 1)).apply_translation([x, y, -.57])
+             for x in (-.8, .8) for y in (-.4, .4)]
+    mesh = trimesh.util.concatenate([trimesh.creation.box((2, 1, .1)), *posts])
+    return mesh.apply_scale(30)
+
+
+@pytest.fixture(scope="module")
+def parts_of_table(table):
+    return segment(table, 2)
+
+
+def test_many_shells_are_segmented_without_rays_through_the_whole(table, parts_of_table):
+    info = parts_of_table.info
+    assert info["surface"] == "shells" and info["surface_reason"] == "it has 5 shells"
+    assert parts_of_table.warnings == [] and set(info["stages"]) == {
+        "load", "surface", "features", "tree", "borders"}
+    labels = parts_of_table.labels
+    assert parts_of_table.n_parts == 2 and len(set(labels[:12])) == len(set(labels[12:])) == 1
+
+
+def test_a_segmentation_of_shells_does_what_any_does(table, parts_of_table, tmp_path):
+    near = table.triangles_center + .1*table.face_normals
+    assert np.array_equal(parts_of_table.label(near), parts_of_table.labels)
+    assert parts_of_table.features.shape == (len(table.faces), 9)
+    confidence = face_confidence(parts_of_table)
+    assert confidence.shape == (len(table.faces),) and 0 <= confidence.min() <= confidence.max() <= 1
+    tree = json.loads(parts_of_table.export(tmp_path / "table.tree.json").read_text())
+    assert len(tree["tree"]["children"]) == 2
+    parts_of_table.save(tmp_path)
+    assert json.loads((tmp_path / "segmentation.json").read_text())["surface"] == "shells"
+
+
+def test_another_cut_of_shells_is_what_a_fresh_call_finds(table, parts_of_table):
+    for parts in (1, "auto"):
+        assert np.array_equal(recut(parts_of_table, parts).labels, segment(table, parts).labels)
+
+
+def test_more_parts_than_shells_make_is_said(parts_of_table):
+    many = recut(parts_of_table, 30)
+    assert many.n_parts == many.tree.n_leaves < 30 and "at most, not 30" in many.warnings[0]
+    assert recut(many, 2).warnings == [] and many.info["parts_requested"] == "30"
+
+
+def test_a_function_gets_samples_of_a_mesh_of_many_shells_too(table):
+    found = segment(table, 2, lambda features: features, **FEW)
+    assert found.info["surface"] != "shells" and found.n_parts == 2
+    with pytest.raises(ParameterError, match="method visibility"):
+        segment(table, 2, lambda features: features, surface="shells")
+
+
+def test_a_speck_beside_a_mesh_changes_nothing(snowman, found):
+    speck = trimesh.creation.icosphere(1, radius=.01).apply_translation([0, .3, 0])
+    both = segment(trimesh.util.concatenate([snowman, speck]), 2, **FEW)
+    assert both.info["surface"] == "triangles" and both.warnings == []
+    assert (both.labels[:len(found.labels)] == found.labels).mean() > .98
+    assert len(set(both.labels[len(found.labels):])) == 1
+
+
+def test_a_piece_torn_off_a_solid_is_no_shell_of_its_own(snowman):
+    height = snowman.triangles_center[:, 2]
+    band = np.quantile(height, [.96, .98])
+    kept = (height < band[0]) | (height > band[1])
+    torn = trimesh.Trimesh(snowman.vertices, snowman.faces[kept], process=False)
+    assert mesh_shells(torn).max() > 0
+    assert segment(torn, 2, **FEW).info["surface"] != "shells"
+
+
+def test_one_shell_may_be_asked_to_go_the_way_of_shells(snowman):
+    assert segment(snowman, 2, surface="shells").n_parts == 2
