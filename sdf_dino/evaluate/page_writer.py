@@ -123,8 +123,11 @@ def overview_markdown(
         "Which parts does a shape have, when nobody labelled anything? And does it help to have "
         "learned signed distances?",
         _markdown(table),
-        "OVERVIEW "
-        "More is better for ARI, less for the Rand-index error.",
+        "The parts are in the interior visibility of a shape. `visibility`, which is `segment` as "
+        "it is by default, asks rays and learns nothing. The three `learned` methods replace its "
+        "features: under equal conditions training adds nothing that is significant. "
+        "`spectral_exact` is the same affinity on 512 points without extension, part tree and "
+        "borders. More is better for ARI, less for the Rand-index error.",
         "[Co-segmentation](co_segmentation.md) asks whether a part has the same name on all "
         "meshes of a category. "
         "[Negative results](negative_results.md) lists what did not work.",

@@ -110,7 +110,8 @@ def results_table(
 # %% ../../nbs/api/evaluate/report.ipynb #f1a55725
 MAIN_SCORES = {     # test → (reading, metric, column that groups its shapes)
     "probe_shapes": ("points", "ari", "id"), "compounds": ("points", "ari", "k"),
-    "architecture": ("points", "ari", "kind"), "psb": ("split", "rand_index_error", "category"),
+    "architecture": ("points", "ari", "kind"), "furniture": ("points", "ari", "collection"),
+    "psb": ("split", "rand_index_error", "category"),
     "robust": ("split", "rand_index_error", "perturbation")}
 
 def read_scores(
