@@ -100,7 +100,8 @@ _OVERVIEW = (       # (page, a main score)
     ("probe_shapes", Column("Nine probe shapes, ARI", "probe_shapes", "ari")),
     ("robustness", Column("Perturbed meshes, Rand-index error", "robust", "rand_index_error", -1)))
 _OVERVIEW_METHODS = ("human", "visibility", "learned_on_coordinates",
-                     "learned_from_random_weights", "learned", "spectral_exact", "kmeans_xyz")
+                     "learned_from_random_weights", "learned", "spectral_exact", "components",
+                     "kmeans_xyz")
 
 def methods_table()->pd.DataFrame:      # Index: method; column: what it does
     "The methods of the tables and what they do"

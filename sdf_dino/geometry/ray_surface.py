@@ -65,8 +65,9 @@ class RaySurface:
         backend:str="auto",     # As in `RayScene`
     )->tuple:                   # (`RayScene`, cells of `cavity_cells` or None)
         "The scene and the cavities of this surface, for `visibility_from_rays`"
-        scene = RayScene(self.mesh.vertices, self.mesh.faces, backend)
-        return scene, cavity_cells(self.mesh, winding=self.winding) if cavities else None
+        cavity = cavity_cells(self.mesh, winding=self.winding) if cavities else None
+        self.winding = None     # it is large, and not asked again
+        return RayScene(self.mesh.vertices, self.mesh.faces, backend), cavity
 
 # %% ../../nbs/api/geometry/ray_surface.ipynb #319f5fe3
 def _lost_share(mesh, found):
