@@ -62,12 +62,11 @@ class RaySurface:
 
     def prepare(self,
         cavities:bool=True,     # Count large cavities as inside
-        backend:str="auto",     # As in `RayScene`
     )->tuple:                   # (`RayScene`, cells of `cavity_cells` or None)
         "The scene and the cavities of this surface, for `visibility_from_rays`"
         cavity = cavity_cells(self.mesh, winding=self.winding) if cavities else None
         self.winding = None     # it is large, and not asked again
-        return RayScene(self.mesh.vertices, self.mesh.faces, backend), cavity
+        return RayScene(self.mesh.vertices, self.mesh.faces), cavity
 
 # %% ../../nbs/api/geometry/ray_surface.ipynb #319f5fe3
 def _lost_share(mesh, found):

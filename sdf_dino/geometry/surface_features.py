@@ -19,14 +19,13 @@ from threadpoolctl import threadpool_limits
 from ..core.errors import ParameterError
 from .clustering import nearest_pairs, pair_concavity, spectral_features
 from .ray_surface import RaySurface
-from .rays import even_samples, in_cavity, visibility_from_rays
+from .rays import even_samples, on_cavity_wall, visibility_from_rays
 from .visibility import Visibility, affinity_matrix
 
 # %% ../../nbs/api/geometry/surface_features.ipynb #43bd6bb1
 N_LANDMARKS = 1024         # Samples between which lines of sight are cast
 N_SAMPLES = 4096           # Samples in all
 _SMOOTHING_NEIGHBOURS = 16
-_CELL = 1 / 48             # Side of a cell of `cavity_cells`
 
 @dataclass
 class SurfaceSamples:
@@ -78,7 +77,7 @@ def sample_surface(
     points = np.vstack([points, more])
     normals = np.vstack([normals, mesh.face_normals[faces]])
     enclosed = np.zeros(len(points), bool)
-    if cavity is not None: enclosed = in_cavity(cavity, points + normals * 1.2 * _CELL)
+    if cavity is not None: enclosed = on_cavity_wall(cavity, points, normals)
     return SurfaceSamples(points, normals, _averaged_normals(points, normals), enclosed,
                           n_landmarks)
 
@@ -136,14 +135,12 @@ class SurfaceFeatures:
 
 def surface_features(
     surface:RaySurface,        # As `ray_surface` chooses it
-    cavities:bool=True,        # Count large cavities as inside
     n_landmarks:int=N_LANDMARKS,    # Samples between which lines of sight are cast
     n_samples:int=N_SAMPLES,        # Samples in all
     seed:int=0,                # Seed of the samples
-    backend:str="auto",        # As in `RayScene`
 )->SurfaceFeatures:
     "Spectral features of the visibility affinity at landmarks, extended to all samples"
-    scene, cavity = surface.prepare(cavities, backend)
+    scene, cavity = surface.prepare()
     samples = sample_surface(surface.mesh, cavity, n_landmarks, n_samples, seed)
     landmarks = slice(n_landmarks)
     visibility = visibility_from_rays(
