@@ -49,7 +49,7 @@ def write_notebook(path, *sources):
 def project(tmp_path, monkeypatch):
     "An empty project in the current folder, with a data folder of its own"
     for name in ("SDF_DINO_DATA", "SDF_DINO_RUN"): monkeypatch.delenv(name, raising=False)
-    (tmp_path / "settings.ini").touch()
+    (tmp_path / "settings.ini").write_text("lib_name = sdf_dino\n")
     for folder in ("nbs/pipeline", "nbs/experiments", "sdf_dino"): (tmp_path / folder).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path

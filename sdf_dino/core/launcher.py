@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['Job', 'read_jobs', 'notebook_name', 'find_job', 'check_overrides', 'jobs_named', 'launch_job', 'launch_jobs',
-           'list_runs', 'compare_runs']
+           'list_runs', 'prune_runs', 'compare_runs']
 
 # %% ../../nbs/api/core/launcher.ipynb #e1a46a33
 import difflib
 import os
 import re
+import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ import yaml
 from filelock import FileLock, Timeout
 
 from .errors import InputError, ParameterError, SdfDinoError
-from .files import data_dir, project_root, read_json, relative_to_root
-from sdf_dino.core.runs import (
-    JOB_FOLDERS, archive_stale_run, file_version, fingerprint, notebook_path, read_parameters,
-    run_dir)
+from .files import (
+    data_dir, file_version, project_root, read_json, relative_to_root)
+from .runs import (
+    JOB_FOLDERS, archive_stale_run, check_checkout, fingerprint, fingerprint_changes, is_set_aside,
+    notebook_path, read_parameters, run_dir)
 
 # %% ../../nbs/api/core/launcher.ipynb #53375878
 @dataclass(frozen=True)
@@ -44,23 +46,41 @@ class Job:
         "Its notebook"
         return notebook_path(self.notebook)
 
-    @property
-    def current(self)->bool:
-        "Whether it was begun with the same parameters, inputs and code, finished or not"
+    def changes(self)->tuple:
+        "As `fingerprint_changes` since it was begun; 'it was not begun' if it was not"
         env = self.path/"env.json"
-        if not env.exists(): return False
-        return read_json(env).get("fingerprint") == fingerprint(self.source, self.params)
+        if not env.exists(): return [], ["it was not begun"]
+        recorded = read_json(env).get("fingerprint")
+        return fingerprint_changes(recorded, fingerprint(self.source, self.params))
 
-    @property
-    def done(self)->bool:
-        "Whether it is finished and current"
-        return (self.path/"metrics.json").exists() and self.current
+    def is_done(self,
+        accept_code:bool=False,   # Also by other code
+    )->bool:
+        "Whether it is finished with the same parameters, inputs, weights and code"
+        if not (self.path/"metrics.json").exists(): return False
+        code, others = self.changes()
+        return not others and (accept_code or not code)
 
 # %% ../../nbs/api/core/launcher.ipynb #a4a767b9
+class _Loader(yaml.SafeLoader):
+    "YAML whose numbers mean what people read: 010 is ten, 1e3 a thousand, 1:30 and `on` are texts"
+    yaml_implicit_resolvers = {}
+
+_PLAIN_VALUES = {   # type → (pattern, first characters)
+    "merge": ("<<", "<"), "null": ("~|null|", ["~", "n", ""]), "bool": ("true|false", "tf"),
+    "int": (r"[-+]?\d+", "-+0123456789"),
+    "float": (r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?|[-+]?\.inf|\.nan", "-+.0123456789")}
+for _type, (_pattern, _first) in _PLAIN_VALUES.items():
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_type}", re.compile(f"^(?:{_pattern})$"), list(_first))
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
+
+def _load_yaml(text): return yaml.load(text, Loader=_Loader)
+
 @lru_cache(maxsize=8)
 def _jobs_of_version(path, version):
     "The parsed list; `version` changes with the file"
-    try: jobs = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try: jobs = _load_yaml(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as e:
         raise InputError(path, f"is not YAML ({e})", "Correct the line it names") from None
     return {notebook: jobs[notebook] for notebook in jobs if not notebook.startswith("_")}
@@ -68,6 +88,7 @@ def _jobs_of_version(path, version):
 def read_jobs()->dict:
     """notebook → job → parameters of `nbs/jobs.yml`, not to be modified; names that begin with `_`
     hold settings to share and are left out. `InputError` when the file is missing"""
+    check_checkout()
     path = project_root()/"nbs"/"jobs.yml"
     if not path.exists():
         fix = "Run inside a checkout of the project, or pass a notebook to papermill"
@@ -103,11 +124,10 @@ def _typed(notebook, parameter, value):
     "A value from the command line or the list, in the type that the notebook declares"
     typed = value
     if isinstance(value, str) and parameter.type is not str:
-        try: typed = yaml.safe_load(re.sub(r"^([+-]?\d+)(e[+-]?\d+)$", r"\1.0\2", value))
+        try: typed = _load_yaml(value)
         except yaml.YAMLError: pass
-    if parameter.type is float and (type(typed) is int or isinstance(typed, str)):
-        try: typed = float(typed)
-        except ValueError: pass
+    if parameter.type is float and type(typed) is int: typed = float(typed)
+    if parameter.type is int and isinstance(typed, float) and typed.is_integer(): typed = int(typed)
     if type(typed) is not parameter.type:
         expected = f"must be {parameter.type.__name__}, got {value!r}"
         fix = f"Its default is {parameter.default!r}: {parameter.doc or 'see the parameters cell'}"
@@ -218,36 +238,43 @@ def _launch_errors(job):
         raise InputError(folder, "another launcher is at work on it", fix) from None
     except PapermillExecutionError as e:
         fix = "The executed notebook shows where; correct the cause and run again"
-        raise SdfDinoError(f"{folder}/notebook.ipynb", f"{e.ename}: {e.evalue}", fix) from None
+        cause = f"{e.ename}: {e.evalue}".rstrip(".")
+        raise SdfDinoError(f"{folder}/notebook.ipynb", cause, fix) from None
     except DeadKernelError:
         fix = ("Use fewer shapes or points, or more memory, and run again: "
                "it goes on from its last checkpoint")
         raise SdfDinoError(folder, "its kernel died, most often for lack of memory", fix) from None
 
 # %% ../../nbs/api/core/launcher.ipynb #e857e5b0
-def _check_inputs(job):
+def _check_inputs(job, accept_code):
     "`InputError` when a job that this one reads is not done"
     for need in job.needs:
-        if need.done: continue
-        changed = (need.path/"metrics.json").exists()
-        state = "its code or inputs have changed since it ran" if changed else "it is not finished"
+        if need.is_done(accept_code): continue
+        state = "it is not finished"
+        if (need.path/"metrics.json").exists():
+            code, others = need.changes()
+            state = f"{', '.join([*code, *others])} changed since it ran"
         group = job.name.split("-")[0]
         fix = f"Run `sdf_dino run {need.notebook} {need.name}` first, or `sdf_dino run all {group}`"
         raise InputError(relative_to_root(need.path), f"{job.notebook} reads it, but {state}", fix)
 
 # %% ../../nbs/api/core/launcher.ipynb #e128f736
 def launch_job(
-    job:Job,            # What to run
-    force:bool=False,   # Run again although it is done
+    job:Job,                  # What to run
+    force:bool=False,         # Run again although it is done
+    accept_code:bool=False,   # Keep or resume what differs in its code alone
+    say=print,                # Called with a line about an earlier run that is set aside
 )->bool:
     "Run one job; False when it was done before. On an error the executed notebook is kept"
-    _check_inputs(job)
-    if job.done and not force: return False
+    _check_inputs(job, accept_code)
+    if job.is_done(accept_code) and not force: return False
     job.path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(job.path.with_name(f".{job.path.name}.lock"), timeout=0)
     with _launch_errors(job), lock:
-        if job.done and not force: return False     # another launcher was faster
-        archive_stale_run(job.path, fingerprint(job.source, job.params), force)
+        if job.is_done(accept_code) and not force: return False     # another launcher was faster
+        new = fingerprint(job.source, job.params)
+        set_aside = archive_stale_run(job.path, new, force, accept_code)
+        if set_aside: say(f"      {set_aside}")
         job.path.mkdir(exist_ok=True)
         _execute(job)
         pending = job.path/"metrics.pending"
@@ -258,16 +285,18 @@ def launch_job(
 
 # %% ../../nbs/api/core/launcher.ipynb #8b920d1b
 def launch_jobs(
-    jobs:list,          # `Job`s, each after those that it reads
-    force:bool=False,   # Run finished ones again too
-    say=print,          # Called with each line of the report
+    jobs:list,                # `Job`s, each after those that it reads
+    force:bool=False,         # Run finished ones again too
+    accept_code:bool=False,   # Keep or resume what differs in its code alone
+    say=print,                # Called with each line of the report
 ):
     "Run jobs one after the other; the first failure ends it"
     for number, job in enumerate(jobs, 1):
         started = time.time()
         say(f"[{number}/{len(jobs)}] {job.notebook} {job.name} → {relative_to_root(job.path)}")
-        ran = launch_job(job, force)
+        ran = launch_job(job, force, accept_code, say)
         outcome = f"done in {time.time() - started:.0f} s" if ran else "finished before: skipped"
+        if not ran and job.changes()[0]: outcome = "finished by earlier code: kept"
         say(f"      {outcome}")
 
 # %% ../../nbs/api/core/launcher.ipynb #8d9fc5ed
@@ -298,14 +327,21 @@ def _run_row(path):
 def list_runs(
     *which:str,   # Such as 07_dino, dino, probe-1a2b or 07_dino/probe; none: all
 )->list:
-    "[{notebook, run, done, …metrics that are numbers or words}], oldest first; none archived"
+    "[{notebook, run, done, …metrics that are numbers or words}], oldest first; none set aside"
     found = (data_dir()/"runs").glob("*/*/env.json")
-    files = [file for file in found if file.parent.suffix != ".previous"]
+    files = [file for file in found if not is_set_aside(file.parent)]
     files.sort(key=lambda file: file.stat().st_mtime)
     rows = [_run_row(file.parent) for file in files]
     if not which: return rows
     chosen = [row for word in which for row in _rows_named(rows, word)]
     return [row for row in rows if row in chosen]
+
+# %% ../../nbs/api/core/launcher.ipynb #e4a98e45
+def prune_runs()->list:
+    "Delete every run that was set aside; the paths that are gone"
+    folders = [path for path in (data_dir()/"runs").glob("*/*") if is_set_aside(path)]
+    for folder in folders: shutil.rmtree(folder)
+    return folders
 
 # %% ../../nbs/api/core/launcher.ipynb #1df28634
 def _differences(kind, names, sides):

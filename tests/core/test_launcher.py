@@ -9,7 +9,8 @@ from sdf_dino.core import launcher
 from sdf_dino.core.errors import ParameterError, SdfDinoError
 from sdf_dino.core.files import read_json, relative_to_root
 from sdf_dino.core.launcher import (
-    check_overrides, compare_runs, find_job, jobs_named, launch_job, launch_jobs, list_runs, notebook_name, read_jobs)
+    check_overrides, compare_runs, find_job, jobs_named, launch_job, launch_jobs, list_runs, notebook_name, prune_runs,
+    read_jobs)
 
 PARAMETERS = "K:int = 1  # prototypes\nlr:float = 1e-3\nsource:str = ''"
 WRITES = ["from sdf_dino.core.runs import Run\nrun = Run.start('10_a', globals())",
@@ -24,7 +25,8 @@ def write_jobs(jobs): (launcher.project_root() / "nbs/jobs.yml").write_text(yaml
 
 @pytest.fixture
 def jobs(project):
-    "10_a writes a file, 20_b reads it"
+    "10_a writes a file, 20_b reads it; the project has no package, so the installed one may run it"
+    (project / "sdf_dino").rmdir()
     write_notebook(project / "nbs/pipeline/10_a.ipynb", PARAMETERS, *WRITES)
     write_notebook(project / "nbs/pipeline/20_b.ipynb", PARAMETERS, *READS)
     write_jobs(JOBS)
@@ -32,7 +34,7 @@ def jobs(project):
 
 def test_references_become_run_directories(jobs):
     a, b = jobs_named("probe")
-    assert a.params == {"K": 5, "lr": 1e-3, "source": ""} and b.needs == (a,) and not a.done
+    assert a.params == {"K": 5, "lr": 1e-3, "source": ""} and b.needs == (a,) and not a.is_done()
     assert b.params["source"] == relative_to_root(a.path) + "/out.txt" and a.path.name.startswith("probe-")
 
 
@@ -66,7 +68,7 @@ def test_an_override_upstream_moves_what_depends_on_it(jobs):
     assert changed.needs[0].params["K"] == 7 and changed.path != find_job("20_b", "probe").path
 
 
-@pytest.mark.parametrize("text, number", [("1e-2", .01), ("1e3", 1000.), ("2", 2.), ("0.5", .5)])
+@pytest.mark.parametrize("text, number", [("1e-2", .01), ("1e3", 1000.), ("2", 2.), ("0.5", .5), ("010", 10.)])
 def test_numbers_are_read_as_people_write_them(jobs, text, number):
     assert find_job("10_a", "probe", {"10_a": {"lr": text}}).params["lr"] == number
 
@@ -78,6 +80,14 @@ def test_numbers_are_read_as_people_write_them(jobs, text, number):
 def test_wrong_names_and_types_are_refused(jobs, notebook, job, overrides, words):
     with pytest.raises(ParameterError) as error: find_job(notebook, job, overrides)
     assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize("text, number", [("010", 10), ("1e3", 1000), ("-5", -5), ("+5", 5), ("1_0", None), ("1:30", None)])
+def test_whole_numbers_are_decimal(jobs, text, number):
+    overrides = {"10_a": {"K": text}}
+    if number is None:
+        with pytest.raises(ParameterError, match="must be int"): find_job("10_a", "probe", overrides)
+    else: assert find_job("10_a", "probe", overrides).params["K"] == number
 
 
 def test_settings_to_share_are_no_jobs(jobs):
@@ -97,17 +107,30 @@ def test_jobs_run_are_skipped_and_archived(jobs):
     a, b = jobs_named("probe")
     with pytest.raises(SdfDinoError, match="sdf_dino run 10_a probe"): launch_job(b)
     launch_jobs([a, b], say=lambda line: None)
-    assert read_json(b.path / "metrics.json")["text"] == "5" and (a.path / "notebook.ipynb").exists() and a.done
+    assert read_json(b.path / "metrics.json")["text"] == "5" and (a.path / "notebook.ipynb").exists() and a.is_done()
     assert launch_job(a) is False and launch_job(a, force=True) is True
-    assert a.path.with_name(a.path.name + ".previous").exists()
+    assert a.path.with_name(a.path.name + ".previous-1").exists()
     assert [(row["notebook"], row["K"]) for row in list_runs("10_a")] == [("10_a", 5)], "archived runs are not listed"
+
+
+def test_a_finished_run_of_earlier_code_is_kept_on_request_and_else_set_aside(jobs):
+    a = find_job("10_a", "probe")
+    launch_job(a)
+    notebook = a.source.read_text()
+    a.source.write_text(notebook.replace("run.finish({'K': K})", "run.finish({'K': K + 1})"))
+    lines = []
+    launch_jobs([a], accept_code=True, say=lines.append)
+    assert "finished by earlier code: kept" in lines[-1] and read_json(a.path / "metrics.json")["K"] == 5
+    launch_jobs([a], say=lines.append)
+    assert any("previous-1 (changed: notebook)" in line for line in lines)
+    assert read_json(a.path / "metrics.json")["K"] == 6 and prune_runs() == [a.path.with_name(a.path.name + ".previous-1")]
 
 
 def test_a_failed_run_keeps_its_notebook_and_files(jobs):
     failing = find_job("10_a", "probe", {"10_a": {"K": 13}})
     with pytest.raises(SdfDinoError, match="unlucky") as error: launch_job(failing)
     assert "notebook.ipynb" in str(error.value)
-    assert (failing.path / "notebook.ipynb").exists() and (failing.path / "out.txt").exists() and not failing.done
+    assert (failing.path / "notebook.ipynb").exists() and (failing.path / "out.txt").exists() and not failing.is_done()
 
 
 @pytest.fixture
