@@ -1,11 +1,11 @@
-# `make figures` and `make test` are all that a fresh machine needs: Python 3.11+, make, a C++ compiler; no root.
+# `make figures` and `make test` are all that a fresh machine needs: Python 3.11+ and make; no compiler, no root.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
 
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-.PHONY: help env figures test test-all lab export readme clean
+.PHONY: help env figures test test-all lab export readme pysdf clean
 
 help:
 	@echo 'make figures   environment, then every stage at probe scale, to figures/'
@@ -13,6 +13,7 @@ help:
 	@echo 'make test-all  the slow ones too: browser, kills, trainings in two processes'
 	@echo 'make lab       JupyterLab on the notebooks'
 	@echo 'make export    sdf_dino/ and README.md from the notebooks, cleaned'
+	@echo 'make pysdf     the optional distance back end pysdf, which needs a C++ compiler'
 	@echo 'make clean     removes the environment, keeps data/'
 
 env: .venv/.done
@@ -21,10 +22,13 @@ env: .venv/.done
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'sdf_dino needs Python 3.11 or newer: make PYTHON=python3.x')"
 	@echo 'Making .venv (two to three minutes) ...'
 	$(PYTHON) -m venv .venv
-	$(PIP) cmeel-eigen
-	@# pysdf has no wheel: it compiles, and its setup finds Eigen on CPATH alone
-	CPATH="$$(echo $$PWD/.venv/lib/python3*/site-packages/cmeel.prefix/include/eigen3)" $(PIP) -e ".[dev]"
+	$(PIP) -e ".[dev]"
 	@touch $@
+
+# pysdf has no wheel: it compiles, and its setup finds Eigen on CPATH alone
+pysdf: env
+	$(PIP) cmeel-eigen
+	CPATH="$$(echo $$PWD/.venv/lib/python3*/site-packages/cmeel.prefix/include/eigen3)" $(PIP) -e ".[pysdf]"
 
 figures: env
 	$(BIN)/sdf_dino run all probe

@@ -1,11 +1,8 @@
 "The repository is in step with itself: notebooks, package, README, jobs, weights"
 import filecmp
-import importlib.util
 import json
 import re
 import shutil
-import tarfile
-import zipfile
 
 import pytest
 import yaml
@@ -136,19 +133,3 @@ def test_the_citation_agrees_with_the_settings():
     assert f"version = {citation['version']}\n" in settings
     assert f"author = {citation['authors'][0]['name']}\n" in settings
     assert citation["license"] == "Apache-2.0" and "Apache License" in (ROOT / "LICENSE").read_text()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not importlib.util.find_spec("build"), reason="needs the package build")
-def test_a_wheel_is_built_from_a_source_distribution(tmp_path):
-    "The wheel has every module and all weights, but not nbdev's index"
-    for name in ("setup.py", "settings.ini", "MANIFEST.in", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(PACKAGE, tmp_path / "sdf_dino", ignore=shutil.ignore_patterns("__pycache__"))
-    run("python", "-m", "build", "--no-isolation", "-o", tmp_path / "dist", tmp_path)
-    (wheel,), (sdist,) = (tmp_path / "dist").glob("*.whl"), (tmp_path / "dist").glob("*.tar.gz")
-    inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("sdf_dino/")}
-    expected = {str(p.relative_to(ROOT)) for p in PACKAGE.rglob("*") if p.is_file()}
-    expected = {name for name in expected if "__pycache__" not in name}
-    assert inside == expected - {"sdf_dino/_modidx.py"}
-    assert any(name.endswith("/settings.ini") for name in tarfile.open(sdist).getnames())

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from cycler import cycler
 
+from .errors import import_extra
 from .files import atomic_write
 
 # %% ../../nbs/api/core/plotting.ipynb #8d1d2437
@@ -44,16 +44,17 @@ _STYLE = {
     "font.size": 9, "legend.frameon": False, "figure.dpi": 100,
     "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "axes.axisbelow": True, "grid.alpha": .3, "grid.linewidth": .5,
-    "axes.prop_cycle": cycler(color=_OKABE_ITO[[4, 3, 2, 0, 5, 1]] / 255.),
     "savefig.bbox": "tight", "pdf.fonttype": 42}
 
 @contextmanager
 def plot_style():
     "A context in which matplotlib draws in the project's style"
     import matplotlib as mpl     # slow to import
+    colors = _OKABE_ITO[[4, 3, 2, 0, 5, 1]] / 255.
+    style = {**_STYLE, "axes.prop_cycle": mpl.cycler(color=colors)}
     # rc_context would also switch off Jupyter's display of figures
-    saved = {key: mpl.rcParams[key] for key in _STYLE}
-    mpl.rcParams.update(_STYLE)
+    saved = {key: mpl.rcParams[key] for key in style}
+    mpl.rcParams.update(style)
     try: yield
     finally: mpl.rcParams.update(saved)
 
@@ -89,7 +90,7 @@ def _render(
     **style,    # Passed to `add_mesh`
 ):
     "An off-screen picture, (size, size, 3) uint8"
-    import pyvista as pv
+    pv = import_extra("pyvista", "render")
     plotter = pv.Plotter(off_screen=True, window_size=[size, size], lighting="three lights")
     plotter.background_color = "white"
     plotter.add_mesh(dataset, scalars="part", rgb=True, ambient=.35, diffuse=.7, **style)
@@ -110,7 +111,7 @@ def render_mesh(
     zoom:float=1.1,        # Larger fills more of the picture
 )->np.ndarray:
     "An RGB picture of a mesh, one colour a part, (size, size, 3) uint8"
-    import pyvista as pv
+    pv = import_extra("pyvista", "render")
     faces = np.asarray(mesh.faces)
     poly = pv.PolyData.from_regular_faces(np.asarray(mesh.vertices, float), faces)
     poly.cell_data["part"] = _label_colors(labels, len(faces))
@@ -125,7 +126,7 @@ def render_points(
     point_size:float=7.,   # Diameter of a point, pixels
 )->np.ndarray:
     "An RGB picture of points as small spheres, one colour a part, (size, size, 3) uint8"
-    import pyvista as pv
+    pv = import_extra("pyvista", "render")
     cloud = pv.PolyData(np.asarray(points, float))
     cloud["part"] = _label_colors(labels, len(points))
     return _render(cloud, size, _VIEW, zoom, render_points_as_spheres=True, point_size=point_size)
@@ -198,7 +199,7 @@ def view_mesh(
     labels=None,     # Part of each face, (F,); None draws it grey
 ):
     "A k3d plot of a mesh, one colour a part; a cell shows it when it is the last value"
-    import k3d
+    k3d = import_extra("k3d", "notebooks")
     faces = np.asarray(mesh.faces)
     colors = corner_colors(_label_colors(labels, len(faces)))
     corners = np.asarray(mesh.vertices, np.float32)[faces].reshape(-1, 3)

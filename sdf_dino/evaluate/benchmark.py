@@ -176,6 +176,7 @@ class EvaluationSettings:
     n_points:int = 2048       # Surface points of analytic shapes
     workers:int = 2           # Shapes at a time
     force:bool = False        # Make existing rows again
+    accept_code:bool = False  # Keep rows that earlier code has made
     folder:str = ""           # Folder of the rows; empty: evaluate/ in the data folder
     seconds:float = 900.      # Time limit of one shape
 
@@ -230,7 +231,7 @@ def _runs(name, test, ids, method, stamp, settings, estimate_k):
         save_labels = seed == 0 and not estimate_k      # enough for pictures
         runs.append(run_cases(
             test.case, ids, found.function, folder, estimate_k, seed, save_labels, stamp,
-            settings.force, settings.workers, settings.seconds, **options))
+            settings.force, settings.accept_code, settings.workers, settings.seconds, **options))
     return runs
 
 def _without_controls(rows): return [row for row in rows if not row.get("control")] or rows

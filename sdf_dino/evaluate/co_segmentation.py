@@ -9,7 +9,6 @@ __all__ = ['CO_SEGMENTATION_METHODS', 'COSEG_READINGS', 'named_surface_points', 
            'centre_features', 'vote_scores', 'category_rows', 'co_segmentation_lines']
 
 # %% ../../nbs/api/evaluate/co_segmentation.ipynb #adc3dada
-import inspect
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from .benchmark import EvaluationSettings, select_ids, weights_stamp
 from .cases import EvalShape, as_eval_shape, with_fitted_code
 from .metrics import label_overlap, single_segment
 from .runner import (
-    MethodTimer, ids_hash, import_function, result_lines, rows_folder)
+    ids_hash, import_function, result_lines, rows_folder, rows_revision, timed_call)
 from ..geometry.clustering import kmeans_labels, unit_rows
 from ..geometry.validation import MeshRejected
 from ..parts.segment import segment
@@ -184,10 +183,10 @@ def write_answer(
     "Ask a method about one mesh and keep its answer; `ParameterError` when it cannot be used"
     model = next(model for model in psb_models(data) if model.id == id)
     shape, names = named_surface_points(model, n_points, seed)
-    timer = MethodTimer()
-    found = np.full(n_points, -1)
-    if method: found = _checked_answer(method, import_function(method), shape, seed)
-    seconds = timer.seconds()
+    found, seconds = np.full(n_points, -1), 0.
+    if method:
+        function = import_function(method)
+        found, seconds = timed_call(_checked_answer, method, function, shape, seed)
     if found.dtype.kind not in "iu": found = found.astype(np.float16)
     every_name, part = np.unique(names, return_inverse=True)
     save_tensors(path, {"found": found, "part": part},
@@ -214,7 +213,8 @@ def collect_answers(
     seconds:float=900.,  # Time limit of one mesh
 )->list:                 # [(answers (n_points,) or (n_points,D), names (n_points,), seconds)]
     "What a method says about many meshes, resumable"
-    made_by = {"method": method, "stamp": stamp, "points": n_points}
+    made_by = {"method": method, "stamp": stamp, "points": n_points,
+               "revision": rows_revision(method, write_answer)}
     paths = {id: Path(folder)/f"{id}.safetensors" for id in ids}
     missing = {id: path for id, path in paths.items()
                if not path.exists() or read_metadata(path).get("made_by") != made_by}
@@ -269,13 +269,13 @@ def vote_scores(
 
 # %% ../../nbs/api/evaluate/co_segmentation.ipynb #c251821f
 COSEG_READINGS = {"parts": "", "centred": "/centred", "32_clusters": "/32_clusters"}
-_VOTE_CODE = [inspect.getsource(f) for f in (kmeans_labels, cluster_jointly, vote_scores)]
-
 def _cached_vote(found, k, seed, known, true, cache):
     "The vote of at most `k` labels; None for a method that brings more"
     made_of = {"true": true, "known": known}
     made_of |= {str(i): answer for i, answer in enumerate(found)}
-    key = content_hash(made_of, {"k": k, "seed": seed, "code": _VOTE_CODE})
+    code = rows_revision("evaluate.co_segmentation:cluster_jointly",
+                         "evaluate.co_segmentation:vote_scores")
+    key = content_hash(made_of, {"k": k, "seed": seed, "code": code})
     votes = read_json(cache) if Path(cache).exists() else {}
     if key in votes: return votes[key]
     labels = cluster_jointly(found, k, seed)[known]

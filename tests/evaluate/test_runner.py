@@ -10,10 +10,11 @@ from sdf_dino.core.errors import ParameterError
 from sdf_dino.core.files import load_tensors
 from sdf_dino.core.workers import close_idle_sandboxes
 from sdf_dino.data.psb import psb_models, toy_archive
+from sdf_dino.evaluate import runner
 from sdf_dino.evaluate.cases import EvalCase
 from sdf_dino.evaluate.metrics import HumanSegmentations
 from sdf_dino.evaluate.runner import (
-    import_function, latest_lines, result_lines, rows_folder, run_case, run_cases)
+    import_function, latest_lines, result_lines, rows_folder, rows_revision, run_case, run_cases)
 from sdf_dino.geometry.validation import MeshRejected
 
 PSB_CASE, LABELS = "sdf_dino.evaluate.cases:psb_case", "sdf_dino.evaluate.metrics:labelled_parts"
@@ -154,3 +155,23 @@ def test_a_metric_that_is_nowhere_defined_has_no_mean():
     rows = [{"id": 1, "seconds": None, "split": {"cut": None}, "error": "x"}]
     line, = result_lines("psb", "m", [rows], "split")
     assert line["mean"] is None and line["seconds_per_shape"] is None and line["failed"] == 1
+
+
+def test_a_row_is_as_old_as_its_code(tmp_path, monkeypatch):
+    calls = []
+
+    def counted(x, k, seed):
+        calls.append(seed)
+        return thirds(x, k, seed)
+
+    run_cases(two_halves, [1], counted, tmp_path)
+    monkeypatch.setattr(runner, "rows_revision", lambda *functions: "other code")
+    kept, = run_cases(two_halves, [1], counted, tmp_path, accept_code=True)
+    assert len(calls) == 1 and result_lines("t", "m", [[kept]], "plain")[0]["earlier_code"] == 1
+    made, = run_cases(two_halves, [1], counted, tmp_path)
+    assert len(calls) == 2 and result_lines("t", "m", [[made]], "plain")[0]["earlier_code"] == 0
+
+
+def test_the_code_behind_rows_is_that_of_the_method_and_the_test():
+    changed = [rows_revision(PSB_CASE, f"sdf_dino.evaluate.methods:{name}") for name in ("visibility_method", "dino")]
+    assert changed[0] != changed[1] != rows_revision(PSB_CASE, "of_a_user:f")
