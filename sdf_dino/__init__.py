@@ -1,9 +1,7 @@
 "Which parts does a 3-D shape have, when nobody labelled anything? The names below load their module when first asked for."
-import os
 from importlib import import_module
 
 __version__ = "0.1.0"
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")    # read when torch loads: spinning threads starve shared cores
 
 _WHERE = {
     "segment": "parts.segment", "load_mesh": "geometry.loading", "signed_distance": "geometry.distance",
