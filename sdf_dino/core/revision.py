@@ -42,6 +42,10 @@ def shapes_numbers(
 # %% ../../nbs/api/core/revision.ipynb #6377f5b0
 def _is_docstring(node): return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
+def _as_text(node):
+    "The code of a node as a text, so that the names in it are not followed"
+    return ast.Constant(ast.unparse(node)) if node else None
+
 class _Plain(ast.NodeTransformer):
     "Removes what cannot change a number: docstrings and what an error says"
     def generic_visit(self, node):
@@ -53,7 +57,12 @@ class _Plain(ast.NodeTransformer):
 
     def visit_Raise(self, node):
         error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        return ast.copy_location(ast.Raise(exc=error), node)
+        return ast.copy_location(ast.Raise(exc=_as_text(error)), node)
+
+    def visit_ExceptHandler(self, node):
+        self.generic_visit(node)
+        node.type = _as_text(node.type)
+        return node
 
 def plain_code(
     source:str,   # Python code
@@ -231,7 +240,7 @@ def _reach(queue, without=()):
         if name in found: continue
         found[name], targets, used = _definition(module, name, file_version(path))
         queue += [*targets, (module, "")]       # what runs at import counts too
-        libraries |= used
+        if not module.startswith("core."): libraries |= used    # such as torch for its devices
     return texts, libraries
 
 # %% ../../nbs/api/core/revision.ipynb #2c062528

@@ -7,18 +7,22 @@ __all__ = ['FAILURE_REASONS', 'PrepareSettings', 'refusal_verdict', 'acceptance_
 
 # %% ../../nbs/api/data/conversion.ipynb #e81ccb77
 import os
+import socket
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from ..core.errors import SdfDinoError
-from ..core.files import file_hash, read_metadata
+from ..core.errors import ParameterError, SdfDinoError
+from ..core.files import file_stamp, read_metadata
 from ..core.sandbox import SandboxError
 from ..core.workers import borrow_sandbox
-from .sources import Source
-from ..geometry.loading import load_mesh, mesh_quality
+from .sources import Source, source_hash, source_stamp
+from ..geometry.distance import BACKENDS
+from ..geometry.loading import load_mesh
+from ..geometry.quality import mesh_quality
 from ..geometry.normalisation import normalise_mesh
 from ..geometry.repair import RepairedMesh
 from ..geometry.sampling import MeshField, Sampler, sample_sdf
@@ -36,6 +40,17 @@ class PrepareSettings:
     max_faces:int = 2_000_000       # Meshes with more faces are rejected
     max_ambiguous:float = 1.        # Largest share of probes with an undecided inside; 1: any
 
+    def __post_init__(self):
+        if self.backend not in ("auto", *BACKENDS):
+            fix = f"Use auto, {', '.join(BACKENDS)}"
+            raise ParameterError("backend", f"is {self.backend!r}", fix)
+        for name in ("max_seconds", "max_memory", "max_faces"):
+            value = getattr(self, name)
+            if not value > 0: raise ParameterError(name, f"is {value}", "Give a number above 0")
+        if not 0 <= self.max_ambiguous <= 1:
+            fix = "Give a share in 0…1"
+            raise ParameterError("max_ambiguous", f"is {self.max_ambiguous}", fix)
+
 def _settings_from_dict(plain):
     "The settings that `asdict` made a dictionary of"
     return PrepareSettings(**{**plain, "sampler": Sampler(**plain["sampler"])})
@@ -48,7 +63,8 @@ def _why_rejected(quality, settings):
     return "", ""
 
 # %% ../../nbs/api/data/conversion.ipynb #36f09915
-FAILURE_REASONS = ("missing", "time", "memory", "crash", "error")   # not the fault of the shape
+# not the fault of the shape; disk: the samples could not be written
+FAILURE_REASONS = ("missing", "time", "memory", "crash", "error", "disk")
 
 def refusal_verdict(
     reason:str,       # A key of `REJECTION_REASONS`, or error
@@ -63,8 +79,8 @@ def acceptance_verdict(
     meta:dict,        # Metadata of its file of samples
 )->dict:
     "The verdict on an accepted shape"
-    kept = {key: meta[key] for key in ("sha256", "source_sha256", "backend", "why", "quality")}
-    return {"status": "accepted", "reason": "", "detail": "", **kept}
+    keys = ("sha256", "source_sha256", "revision", "backend", "why", "quality", "notes")
+    return {"status": "accepted", "reason": "", "detail": "", **{key: meta[key] for key in keys}}
 
 # %% ../../nbs/api/data/conversion.ipynb #2179bb73
 @contextmanager
@@ -83,68 +99,82 @@ def _peak_memory():
     "Most memory that this process ever held, MiB; None where the system does not say"
     try: import resource
     except ImportError: return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss//1024
+    unit = 2**20 if sys.platform == "darwin" else 2**10     # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss//unit
 
 # %% ../../nbs/api/data/conversion.ipynb #40a4c8c4
 def _shape_seed(seed, digest):
     "The seed of a mesh with these bytes"
     return int(sha256(f"{seed}/{digest}".encode()).hexdigest()[:8], 16)
 
-def _sample_mesh(source, target, settings, log):
+def _save_samples(samples, target):
+    "Write a file of samples; the verdict"
+    try: samples.save(target)
+    except OSError as e: return refusal_verdict("disk", f"{target}: {e.strerror or e}")
+    return acceptance_verdict(read_metadata(target))
+
+def _sample_mesh(source, target, settings, revision, log):
     "Load, check, sample and save one mesh; the verdict"
     with _timed(log, "load"):
-        mesh, digest = load_mesh(source.path), file_hash(source.path)
+        mesh, digest = load_mesh(source.path), source_hash(source.path)
         normalised, normalisation = normalise_mesh(mesh)
+    meta = {"source_sha256": digest, "notes": mesh.metadata.get("notes", [])}
     if len(mesh.faces) > settings.max_faces:
-        return refusal_verdict("too-many-faces", str(len(mesh.faces)), source_sha256=digest)
+        return refusal_verdict("too-many-faces", f"{len(mesh.faces):,} faces", **meta)
     with _timed(log, "repair"): repaired = RepairedMesh(normalised)
     with _timed(log, "tree"):
         if len(repaired.faces): repaired.winding     # computed here, kept for all that follows
     with _timed(log, "quality"): quality = mesh_quality(mesh, repaired)
     reason, detail = _why_rejected(quality, settings)
-    if reason: return refusal_verdict(reason, detail, quality=quality, source_sha256=digest)
+    if reason: return refusal_verdict(reason, detail, quality=quality, **meta)
     with _timed(log, "field"): shape = _TimedField(repaired, source.name, settings.backend)
     shape.log = log
-    meta = {"source": source.key, "source_sha256": digest, "normalisation": asdict(normalisation),
-            "quality": quality}
+    meta |= {"source": source.key, "normalisation": asdict(normalisation), "quality": quality,
+             "revision": revision}
     with _timed(log, "sample"):
         seed = _shape_seed(settings.seed, digest)
         samples = sample_sdf(shape, settings.sampler, seed, **source.metadata, **meta)
-    with _timed(log, "save"): samples.save(target)
-    return acceptance_verdict(read_metadata(target))
+    with _timed(log, "save"): return _save_samples(samples, target)
 
 # %% ../../nbs/api/data/conversion.ipynb #4394b13d
-def _convert(source, folder, settings):
-    "In the child process: one mesh file to one file of samples; verdict and log"
-    os.environ.setdefault("IGL_NUM_THREADS", "1")   # there are as many children as cores
+def _convert(source, folder, settings, revision=""):
+    "In the child process: one mesh file to one file of samples; verdict, log and earlier stamp"
     source, settings, log = Source(**source), _settings_from_dict(settings), {}
+    stamp = source_stamp(source.path)
     target = Path(folder)/f"{source.name}.safetensors"
-    try: verdict = _sample_mesh(source, target, settings, log)
+    try: verdict = _sample_mesh(source, target, settings, revision, log)
     except MeshRejected as e: verdict = refusal_verdict(e.reason, e.detail)
-    return {"verdict": verdict, "log": {"seconds": log, "peak": _peak_memory()}}
+    return {"verdict": verdict, "log": {"seconds": log, "peak": _peak_memory()}, "stamp": stamp}
 
 # %% ../../nbs/api/data/conversion.ipynb #554a9dc7
-def _convert_in_sandbox(source, folder, settings):
-    "One conversion in a child process: verdict and log"
+def _convert_in_sandbox(source, folder, settings, revision):
+    "One conversion in a child process; its reply, or one with the reason why there is none"
     task = "sdf_dino.data.conversion:_convert"
+    limits = settings.max_seconds, settings.max_memory
     try:
-        with borrow_sandbox(settings.max_seconds, settings.max_memory) as sandbox:
-            reply = sandbox.call(task, asdict(source), str(folder), asdict(settings))
-        return reply["verdict"], reply["log"]
-    except SandboxError as e: return refusal_verdict(e.kind, e.detail), {}
-    except SdfDinoError as e: return refusal_verdict("error", e.cause), {}
+        with borrow_sandbox(*limits, threads=1) as sandbox:     # as many children as cores
+            return sandbox.call(task, asdict(source), str(folder), asdict(settings), revision)
+    except SandboxError as e: verdict = refusal_verdict(e.kind, e.detail)
+    except SdfDinoError as e: verdict = refusal_verdict("error", e.cause)
     except OSError as e:
-        return refusal_verdict("crash", f"the child was gone: {type(e).__name__}"), {}
+        verdict = refusal_verdict("crash", f"the child was gone: {type(e).__name__}")
+    return {"verdict": verdict}
 
 def convert_source(
     source:Source,              # The mesh file
     folder,                     # Folder of the samples
     settings:PrepareSettings,   # How it is converted
+    revision:str="",            # The code that converts it, as from `revision_id`
 )->tuple:
-    "Name, verdict and log of one mesh, whatever happens to the child process"
+    """Name and journal entry of one mesh, whatever happens to the child process. The entry has
+    its key, the stamp that it had before, the verdict, and a log with times and the worker"""
     start = time.perf_counter()
-    verdict, log = _convert_in_sandbox(source, folder, settings)
-    if verdict["reason"] in ("crash", "memory"):
-        verdict, log = _convert_in_sandbox(source, folder, settings)
+    stamp = {Path(source.path).name: file_stamp(source.path)}   # for a child that cannot tell more
+    reply = _convert_in_sandbox(source, folder, settings, revision)
+    if reply["verdict"]["reason"] in ("crash", "memory"):
+        reply = _convert_in_sandbox(source, folder, settings, revision)
     total = round(time.perf_counter() - start, 4)
-    return source.name, verdict, {**log, "total": total, "when": round(time.time(), 2)}
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    log = {**reply.get("log", {}), "total": total, "when": round(time.time(), 2), "worker": worker}
+    verdict, stamp = {**reply["verdict"], "revision": revision}, reply.get("stamp", stamp)
+    return source.name, {"key": source.key, "stamp": stamp, "verdict": verdict, "log": log}

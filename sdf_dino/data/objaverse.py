@@ -16,19 +16,22 @@ import pandas as pd
 from ..core.errors import MismatchError
 from ..core.files import atomic_write, file_stamp, read_json, write_json
 from ..core.runtime import progress
-from ..core.workers import Journal, run_parallel
+from ..core.workers import Journal, lock_folder, run_parallel
 from .conversion import PrepareSettings
-from .download import HubClient, HubUnavailable, cached_file, fetch_file
-from .prepare import PreparedSet, prepare_set
+from .download import (
+    HubClient, HubUnavailable, cached_file, cached_repo, fetch_file)
+from .manifest import PreparedSet
+from .prepare import prepare_set
 from .selection import (
     DownloadFilters, candidate_objects, choose_objects, group_shares, read_category_groups)
 
 # %% ../../nbs/api/data/objaverse.ipynb #e7d23059
+def _journal_name(hub, path): return f"{hub.repo}@{hub.revision}/{path}"
+
 def _download(hub, path, verified):
     "Path in the repository, place in the cache or None, why not, and the stamp of the file"
-    place = cached_file(hub, path)
-    if place.exists() and verified.get(path) == file_stamp(place):
-        return path, place, "", verified[path]
+    place, stamp = cached_file(hub, path), verified.get(_journal_name(hub, path))
+    if stamp and stamp == file_stamp(place): return path, place, "", stamp
     try: place = fetch_file(hub, path)
     except HubUnavailable as e: return path, None, e.cause, None
     return path, place, "", file_stamp(place)
@@ -45,17 +48,18 @@ def download_objects(
 )->pd.DataFrame:
     """Fetch every chosen mesh, or go on where an earlier call was stopped. Returns the rows with
     `file` (relative to `out`, empty when not downloaded), `bytes` and `problem`"""
-    out, rows = Path(out), {}
-    for part in Path(hub.cache).glob("datasets--*/blobs/*.incomplete"): part.unlink(missing_ok=True)
-    with Journal(Path(hub.cache)/"checked.jsonl") as journal:
-        verified = {line["path"]: line["stamp"] for line in journal.lines}
+    out, rows, place = Path(out), {}, Path(hub.cache)/"sdf_dino"
+    with lock_folder(place), Journal(place/"log"/"journal.sqlite") as journal:
+        for part in cached_repo(hub).glob("blobs/*.incomplete"): part.unlink(missing_ok=True)
+        verified = {name: entry["stamp"] for name, entry in journal.items()}
         tasks = [(hub, path, verified) for path in chosen.path]
         found = run_parallel(_download, tasks, workers)
         bar = progress(found, total=len(tasks), desc="download", unit="file")
         for path, place, problem, stamp in bar:
             file = os.path.relpath(place, out) if place else ""
             rows[path] = {"file": file, "bytes": stamp[0] if stamp else 0, "problem": problem}
-            if stamp and verified.get(path) != stamp: journal.add(path=path, stamp=stamp)
+            name = _journal_name(hub, path)
+            if stamp and verified.get(name) != stamp: journal.put(name, stamp=stamp)
     columns = pd.DataFrame([rows[path] for path in chosen.path], index=chosen.index)
     table = pd.concat([chosen, columns], axis=1)
     _write_table(out/"downloads.parquet", table)
@@ -79,6 +83,10 @@ def _pin_request(out, hub, n, filters, groups, seed):
     return replace(hub, revision=begun["commit"])
 
 # %% ../../nbs/api/data/objaverse.ipynb #c35d9ce2
+def _plain_text(text):
+    "A text that no spreadsheet takes for a formula"
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
 def _write_index(out, chosen, prepared):
     "Write index.parquet and attribution.csv of the accepted shapes; the index"
     accepted = prepared.table[prepared.table.status == "accepted"]
@@ -88,7 +96,7 @@ def _write_index(out, chosen, prepared):
     rows["file"] = "set/" + rows.file
     index = rows[["uid", "group", "category", "tier", "split", "file", "sha256", "duplicate_of"]]
     _write_table(out/"index.parquet", index)
-    attribution = rows[["uid", "title", "author", "url", "licence"]]
+    attribution = rows[["uid", "title", "author", "url", "licence"]].map(_plain_text)
     with atomic_write(out/"attribution.csv") as temporary:
         attribution.to_csv(temporary, index=False)
     return index
@@ -134,6 +142,8 @@ def collect_objects(
     workers:int=0,             # Meshes converted at a time; 0: one a core
     streams:int=4,             # Files downloaded at a time
     scheduler:str="",          # Dask scheduler of the conversion; empty: none
+    remake:bool=False,         # As in `prepare_set`
+    accept_code:bool=False,    # As in `prepare_set`
 )->CollectedObjects:
     "Choose, download, convert and split, or go on where an earlier call was stopped"
     out, groups = Path(out).absolute(), groups or read_category_groups()
@@ -142,7 +152,8 @@ def collect_objects(
     hub = _pin_request(out, hub, n, filters, groups, seed)
     chosen = _chosen_objects(out, hub, n, filters, groups, seed)
     downloads = download_objects(chosen, hub, out, streams)
-    prepared = prepare_set(out/"downloads.parquet", out/"set", settings, workers, scheduler)
+    prepared = prepare_set(out/"downloads.parquet", out/"set", settings, workers, scheduler,
+                           remake=remake, accept_code=accept_code)
     lacking = {name: share - int((chosen.group == name).sum())
                for name, share in group_shares(groups, n).items()}
     shortfall = {name: count for name, count in lacking.items() if count}

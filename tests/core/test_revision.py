@@ -14,7 +14,17 @@ SCALE = 2
 def area(x): return SCALE*np.sum(volume(x))
 def other(x): return x
 """
-SOLIDS = 'def volume(x):\n    "Volume"\n    if x < 0: raise ValueError("negative")\n    return x\n'
+SOLIDS = """
+TEXTS = {"flat": "has no volume"}
+class Flat(ValueError):
+    def __init__(self, reason): super().__init__(TEXTS[reason])
+def volume(x):
+    "Volume"
+    if x < 0: raise ValueError("negative")
+    if x == 0: raise Flat("flat")
+    try: return x
+    except Flat as e: return 0
+"""
 
 
 @pytest.fixture
@@ -38,7 +48,7 @@ def area(): return code_revision("geometry.shapes:area")
 
 @pytest.mark.parametrize("module, old, new", [
     ("geometry/shapes", "SCALE = 2", "SCALE = 3"), ("geometry/shapes", "np.sum", "np.max"),
-    ("geometry/solids", "return x", "return x + 1"), ("geometry/solids", "x < 0", "x < 1")])
+    ("geometry/solids", "return x\n", "return x + 1\n"), ("geometry/solids", "x < 0", "x < 1")])
 def test_code_that_is_reached_counts(package, module, old, new):
     before = area()
     write(package, module, (package / f"{module}.py").read_text().replace(old, new))
@@ -49,6 +59,7 @@ def test_code_that_is_reached_counts(package, module, old, new):
 @pytest.mark.parametrize("module, old, new", [
     ("geometry/shapes", "def other(x): return x", "def other(x): return -x"), ("geometry/solids", "negative", "below 0"),
     ("geometry/solids", '"Volume"', '"Its volume"'), ("geometry/solids", "return x\n", "return x  # half\n"),
+    ("geometry/solids", "has no volume", "is flat"),
     ("core/files", "x = 1", "x = 2")])
 def test_prose_errors_core_and_other_definitions_do_not(package, module, old, new):
     before = area()

@@ -1,11 +1,7 @@
 "A selection of Objaverse through a hub that fails in every way, and kills in the middle"
 import gzip
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -14,13 +10,16 @@ import pytest
 
 pytest.importorskip("huggingface_hub", reason="pip install 'sdf_dino[objaverse]'")
 
+from faults import count_files, start, stop, wait_until
 from local_hub import LocalHub
 
 from sdf_dino.core.errors import InputError, MismatchError
 from sdf_dino.core.files import file_hash
+from sdf_dino.core.workers import lock_folder
 from sdf_dino.data.conversion import PrepareSettings
 from sdf_dino.data.download import HubClient
-from sdf_dino.data.objaverse import collect_objects
+from sdf_dino.data import objaverse
+from sdf_dino.data.objaverse import collect_objects, download_objects
 from sdf_dino.data.selection import (
     DownloadFilters, candidate_objects, choose_objects, read_category_groups, toy_objaverse,
     unseen_categories)
@@ -113,22 +112,17 @@ def test_a_hub_that_fails_in_every_way_gives_the_same_set(repository, groups, ex
 
 def kill_when(reached, command):
     "Start a command, and kill it as soon as a condition holds"
-    run = subprocess.Popen([sys.executable, *map(str, command)], start_new_session=True)
-    end = time.time() + 60
-    while not reached() and run.poll() is None and time.time() < end: time.sleep(0.02)
-    assert run.poll() is None, "it ended before it could be killed"
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
+    run = start([sys.executable, *command])
+    assert wait_until(reached, run), f"it ended before it could be killed: {run.communicate()[0]}"
+    stop(run)
 
 
 @pytest.mark.slow
 def test_kills_during_download_and_conversion_lose_nothing(
         repository, groups, groups_file, expected, tmp_path):
-    journal = tmp_path / "out" / "set" / "log" / "journal.jsonl"
-
     def partial_downloads(): return list((tmp_path / "cache").rglob("*.incomplete"))
 
-    def converting(): return journal.exists() and journal.read_bytes().count(b"\n") > 2
+    def converting(): return count_files(tmp_path / "out" / "set" / "samples") > 2
 
     with LocalHub(repository, {expected[0].downloads.path[9]: ["stall"]}) as local:
         command = ("-c", CALL, local.endpoint, tmp_path / "out", tmp_path / "cache", groups_file)
@@ -194,3 +188,24 @@ def test_filters_that_leave_nothing_are_an_error(repository, groups, tmp_path):
     with LocalHub(repository) as local, pytest.raises(InputError, match="Loosen them"):
         hub = HubClient(str(tmp_path), local.endpoint)
         candidate_objects(hub, groups, DownloadFilters(licences=("none",)))
+
+
+def test_parts_of_other_data_sets_in_the_cache_stay(repository, tmp_path):
+    own, other = tmp_path / "datasets--allenai--objaverse", tmp_path / "datasets--other--set"
+    for folder in (own, other):
+        (folder / "blobs").mkdir(parents=True)
+        (folder / "blobs" / "half.incomplete").touch()
+    with LocalHub(repository) as local:
+        download_objects(pd.DataFrame({"path": []}), HubClient(str(tmp_path), local.endpoint), tmp_path / "out")
+    assert list(tmp_path.glob("datasets--*/blobs/*")) == [other / "blobs" / "half.incomplete"]
+
+
+def test_two_downloads_into_one_cache_are_refused(repository, tmp_path):
+    with LocalHub(repository) as local, lock_folder(tmp_path / "sdf_dino"):
+        with pytest.raises(InputError, match="is being written by another run"):
+            download_objects(pd.DataFrame({"path": []}), HubClient(str(tmp_path), local.endpoint), tmp_path)
+
+
+def test_a_title_is_no_formula():
+    texts = ["=HYPERLINK(1)", "+1", "-1", "@sum", "\t=1", "\r=1", "a=b", "", "'quoted"]
+    assert [objaverse._plain_text(text) for text in texts] == [f"'{text}" for text in texts[:6]] + texts[6:]

@@ -1,37 +1,47 @@
 "A set of samples has the same bytes whatever happens: kills, lost workers, crashes, hangs"
+import errno
+import json
 import os
 import random
 import signal
 import socket
-import subprocess
 import sys
-import time
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import trimesh
+from faults import count_files, kill_and_resume, start, stop, wait_until
+from typer.testing import CliRunner
 
-from sdf_dino.core.errors import MismatchError, ParameterError
+from sdf_dino.cli import app
+from sdf_dino.core import revision
+from sdf_dino.core.errors import CheckpointError, InputError, MismatchError, ParameterError
 from sdf_dino.core.sandbox import Sandbox
 from sdf_dino.core.workers import Journal, borrow_sandbox, close_idle_sandboxes
-from sdf_dino.data.conversion import PrepareSettings, convert_source
+from sdf_dino.data import conversion, prepare
+from sdf_dino.data.conversion import FAILURE_REASONS, PrepareSettings, convert_source
+from sdf_dino.data.manifest import read_manifest
 from sdf_dino.data.prepare import prepare_set
 from sdf_dino.data.sources import Source
-from sdf_dino.geometry.sampling import Sampler, sample_files
+from sdf_dino.geometry.sampling import Sampler, SDFSamples, sample_files
+from sdf_dino.geometry.validation import REJECTION_REASONS
 
 pytestmark = pytest.mark.xdist_group("prepare")  # they share a set that takes a while to make
 MESHES = 14
 SETTINGS = PrepareSettings(Sampler(3000, 500), max_seconds=60)
+QUICK = PrepareSettings(Sampler(300, 100))
 # meshes named so cost their own process and nothing else: the conversion is wrapped in the child
 SABOTAGE = '''
 import os, time
 from sdf_dino.data import conversion
 original = conversion._convert
-def _convert(source, folder, settings):
-    if source["name"] == "crash": os.abort()
-    if source["name"] == "hang": time.sleep(1000)
-    if source["name"] == "bomb": bytearray(8 << 30)
-    return original(source, folder, settings)
+def _convert(source, *args):
+    if source["name"] == "crash_ply": os.abort()
+    if source["name"] == "hang_ply": time.sleep(1000)
+    if source["name"] == "bomb_ply": bytearray(8 << 30)
+    return original(source, *args)
 '''
 # a call in a process of its own, to be killed: sources, folder, scheduler
 CALL = '''
@@ -74,102 +84,300 @@ def expected(meshes, tmp_path_factory):
     return contents(out)
 
 
-def start(*args, **env):
-    return subprocess.Popen([sys.executable, *map(str, args)], env={**os.environ, **env},
-                            start_new_session=True, stdout=subprocess.DEVNULL,
-                            stderr=subprocess.PIPE, text=True)
+def command(*args): return [sys.executable, "-c", CALL, *args]
 
 
-def kill(process):
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+def journal_entries(out):
+    with Journal(Path(out) / "log" / "journal.sqlite") as journal: return dict(journal.items())
 
 
-def wait_for(condition, seconds=60):
-    end = time.time() + seconds
-    while not condition():
-        assert time.time() < end, "waited in vain"
-        time.sleep(0.05)
+@pytest.fixture
+def in_process(monkeypatch):
+    "Conversions in this process, where a test can put faults into them"
+    def convert(source, folder, settings, code=""):
+        return conversion._convert(asdict(source), str(folder), asdict(settings), code)
+    monkeypatch.setattr(conversion, "_convert_in_sandbox", convert)
 
 
-def journal_lines(out):
-    path = Path(out) / "log" / "journal.jsonl"
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+def balls(folder, n=2):
+    "A folder of `n` small meshes"
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(n): trimesh.creation.icosphere(1, 1 + i).export(folder / f"ball{i}.ply")
+    return folder
 
 
 @pytest.mark.slow
-def test_a_set_that_was_killed_several_times_has_the_same_bytes(meshes, expected, tmp_path):
-    rng, out = random.Random(0), tmp_path / "set"
-    for _ in range(3):
-        lines = journal_lines(out)
-        run = start("-c", CALL, meshes, out)
-        wait_for(lambda: run.poll() is not None or journal_lines(out) > lines)
-        time.sleep(rng.uniform(0, 0.15))
-        kill(run)
-        assert all(p.stat().st_size for p in out.glob("samples/[!.]*")), "no half file"
-    last = start("-c", CALL, meshes, out)
-    assert last.wait(60) == 0, last.communicate()
-    assert contents(out) == expected
-    with Journal(out / "log" / "journal.jsonl") as journal:
-        names = [line["name"] for line in journal.lines]
-    assert len(names) == len(set(names)) == MESHES, "nothing twice, nothing lost"
+def test_a_set_that_was_killed_at_twenty_moments_has_the_same_bytes(tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    for i in range(36):
+        torus = trimesh.creation.torus(1, 0.1 + 0.02 * i, major_sections=24 + 4 * i)
+        torus.export(source / f"torus{i}.ply")
+    (source / "broken.obj").write_text("v 0 0 0\nf 1 2 9\n")
+    prepare_set(source, tmp_path / "whole", SETTINGS, workers=2)
+    samples = tmp_path / "set" / "samples"
+    kill_and_resume(command(source, tmp_path / "set"), 20, span=3., progress=lambda: count_files(samples))
+    assert contents(tmp_path / "set") == contents(tmp_path / "whole")
+    assert len(journal_entries(tmp_path / "set")) == 37, "nothing twice, nothing lost"
 
 
-def test_lines_and_files_lost_in_a_kill_are_recovered(meshes, expected, tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_set_that_was_interrupted_has_the_same_bytes(meshes, expected, tmp_path, number):
+    words = [sys.executable, "-m", "sdf_dino.cli", "prepare", meshes, "--out", tmp_path / "set", "--workers", "2",
+             "--n-points", "3000", "--n-surface", "500", "--seconds", "60"]
+    samples = tmp_path / "set" / "samples"
+    kill_and_resume(words, 4, span=4., progress=lambda: count_files(samples), number=number)
+    assert contents(tmp_path / "set") == expected
+
+
+def test_a_damaged_journal_is_made_again_from_the_samples(meshes, expected, tmp_path, capsys):
     prepare_set(meshes, tmp_path / "set", SETTINGS, workers=2)
-    journal = tmp_path / "set" / "log" / "journal.jsonl"
-    for cut in random.Random(1).sample(range(len(journal.read_bytes())), 4):
-        journal.write_bytes(journal.read_bytes()[:cut])
+    journal = tmp_path / "set" / "log" / "journal.sqlite"
+    size, rng = journal.stat().st_size, random.Random(1)
+    for damage in ("middle", "header", "cut"):
+        data = bytearray(journal.read_bytes())
+        if damage == "middle": data[4096:] = rng.randbytes(len(data) - 4096)
+        if damage == "header": data[:100] = rng.randbytes(100)
+        if damage == "cut": data = data[:size // 2]
+        journal.write_bytes(data)
         (tmp_path / "set" / "manifest.parquet").unlink()
         done = prepare_set(meshes, tmp_path / "set", SETTINGS, workers=2)
         assert done.processed <= 1, "only the rejected mesh has no file to recover from"
-        assert contents(tmp_path / "set") == expected
+        assert "is damaged" in capsys.readouterr().err and contents(tmp_path / "set") == expected
+    assert len(list(journal.parent.glob("*.damaged-[123]"))) == 3, "all are kept"
 
 
-def test_a_lost_file_and_a_temporary_one_are_put_right(tmp_path):
-    (tmp_path / "in").mkdir()
-    for i in range(2): trimesh.creation.icosphere(i + 1).export(tmp_path / "in" / f"ball{i}.ply")
-    settings = PrepareSettings(Sampler(300, 100))
-    prepare_set(tmp_path / "in", tmp_path / "set", settings, workers=1)
+def test_a_lost_journal_is_made_again_without_conversions(meshes, expected, tmp_path):
+    prepare_set(meshes, tmp_path / "set", SETTINGS, workers=2)
+    (tmp_path / "set" / "log" / "journal.sqlite").unlink()
+    assert prepare_set(meshes, tmp_path / "set", SETTINGS, workers=2).processed == 1
+    assert contents(tmp_path / "set") == expected
+
+
+def test_a_lost_file_and_a_temporary_one_are_put_right(tmp_path, in_process):
+    balls(tmp_path / "in")
+    prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
     before = contents(tmp_path / "set")
-    (tmp_path / "set/samples/ball0.safetensors").unlink()
-    (tmp_path / "set/samples/.ball1.safetensors.1.tmp").write_bytes(b"half")
-    assert prepare_set(tmp_path / "in", tmp_path / "set", settings, workers=1).processed == 1
+    (tmp_path / "set/samples/ball0_ply.safetensors").unlink()
+    (tmp_path / "set/samples/.ball1_ply.safetensors.0123456789ab.tmp").write_bytes(b"half")
+    assert prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1).processed == 1
     assert contents(tmp_path / "set") == before
 
 
-def test_copies_are_named_and_share_their_samples(tmp_path):
+def test_copies_are_named_and_share_their_samples(tmp_path, in_process):
     (tmp_path / "in").mkdir()
     for name in ("a", "b"): trimesh.creation.box().export(tmp_path / "in" / f"{name}.ply")
-    settings = PrepareSettings(Sampler(300, 100))
-    done = prepare_set(tmp_path / "in", tmp_path / "set", settings, workers=1)
-    assert list(done.table.duplicate_of) == ["", "a"]
+    done = prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
+    assert list(done.table.duplicate_of) == ["", "a_ply"]
     assert "1 accepted, but copies of others" in done.summary()
+
+
+def test_a_folder_that_grows_resumes(tmp_path, in_process):
+    box = trimesh.creation.box()
+    (tmp_path / "in").mkdir()
+    box.export(tmp_path / "in/chair.ply")
+    prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
+    box.export(tmp_path / "in/chair.stl")
+    done = prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
+    assert done.processed == 1 and list(done.table.name) == ["chair_ply", "chair_stl"]
+
+
+def test_a_name_of_200_characters_of_three_bytes_is_an_ordinary_row(tmp_path):
+    (tmp_path / ("部品" * 40)).mkdir()
+    trimesh.creation.box().export(tmp_path / ("部品" * 40) / f"{'椅' * 83}.ply")
+    done = prepare_set(tmp_path, tmp_path / "set", QUICK, workers=1)
+    assert list(done.table.status) == ["accepted"]
+
+
+def write_gltf(folder, scale):
+    "A box as glTF with its geometry in a file beside it; the JSON is the same for every scale"
+    folder.mkdir(parents=True, exist_ok=True)
+    box = trimesh.creation.box(extents=(1, 1, scale))
+    data = box.vertices.astype(np.float32).tobytes() + box.faces.astype(np.uint32).tobytes()
+    views = [{"buffer": 0, "byteOffset": 0, "byteLength": 96}, {"buffer": 0, "byteOffset": 96, "byteLength": 144}]
+    accessors = [{"bufferView": 0, "componentType": 5126, "count": 8, "type": "VEC3", "min": [-1] * 3, "max": [1] * 3},
+                 {"bufferView": 1, "componentType": 5125, "count": 36, "type": "SCALAR"}]
+    meshes = [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}]
+    document = {"asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}],
+                "meshes": meshes, "accessors": accessors, "bufferViews": views,
+                "buffers": [{"uri": "scene.bin", "byteLength": len(data)}]}
+    (folder / "scene.gltf").write_text(json.dumps(document))
+    (folder / "scene.bin").write_bytes(data)
+
+
+def test_a_changed_buffer_beside_a_gltf_is_a_changed_mesh(tmp_path, in_process):
+    for name, scale in (("a", 1), ("b", 2)): write_gltf(tmp_path / "in" / name, scale)
+    first = prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
+    assert first.count("accepted") == 2 and list(first.table.duplicate_of) == ["", ""], "equal JSON is no copy"
+    write_gltf(tmp_path / "in" / "b", 1)
+    again = prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
+    assert again.processed == 1 and list(again.table.duplicate_of) == ["", "a__scene_gltf"]
+
+
+def test_a_mesh_that_is_saved_during_its_conversion_is_converted_again(tmp_path, in_process, monkeypatch):
+    balls(tmp_path / "in", 1)
+    convert = conversion._convert_in_sandbox
+
+    def save_meanwhile(*args):
+        reply = convert(*args)
+        trimesh.creation.box().export(tmp_path / "in" / "ball0.ply")
+        return reply
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion, "_convert_in_sandbox", save_meanwhile)
+        prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
+    done = prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
+    assert done.processed == 1 and list(done.table.faces) == [12]
+
+
+@pytest.fixture
+def moved_code(monkeypatch):
+    "A call after which a numeric module has another content"
+    def move():
+        real = revision.code_revision("data.conversion:_sample_mesh")
+        changed = {**real, "modules": {**real["modules"], "geometry.repair": "0" * 12}}
+        monkeypatch.setattr(prepare, "code_revision", lambda *targets: changed)
+    return move
+
+
+def test_a_set_of_earlier_code_is_neither_used_nor_mixed_in_silence(tmp_path, in_process, moved_code):
+    prepare_set(balls(tmp_path / "in"), tmp_path / "set", QUICK, workers=1)
+    moved_code()
+    with pytest.raises(MismatchError, match=r"2 meshes of earlier code \(geometry.repair\).*--remake.*--accept-code"):
+        prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
+    done = prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1, remake=True)
+    assert done.processed == 2 and done.table.revision.nunique() == 1
+    assert prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1).processed == 0
+
+
+def test_meshes_of_earlier_code_are_kept_and_shown_apart_when_one_accepts_it(tmp_path, in_process, moved_code):
+    prepare_set(balls(tmp_path / "in"), tmp_path / "set", QUICK, workers=1)
+    moved_code()
+    balls(tmp_path / "in", 3)
+    done = prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1, accept_code=True)
+    assert done.processed == 1 and done.table.revision.nunique() == 2
+    assert prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1).processed == 0, "asked once"
+    assert prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1, remake=True).processed == 2
+
+
+def test_a_patch_release_of_a_library_does_not_stop_a_set(tmp_path, in_process, monkeypatch):
+    prepare_set(balls(tmp_path / "in", 1), tmp_path / "set", QUICK, workers=1)
+    version = revision.metadata.version
+    monkeypatch.setattr(revision.metadata, "version", lambda name: f"{version(name)}1")
+    balls(tmp_path / "in", 2)
+    assert prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1).processed == 1
+    monkeypatch.setattr(revision.metadata, "version", lambda name: "99.0")
+    with pytest.raises(MismatchError, match="numpy .* → 99.0"):
+        prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
+
+
+def test_the_manifest_is_there_from_the_start_and_after_an_interrupt(tmp_path, in_process, monkeypatch):
+    convert, seen = conversion._convert_in_sandbox, []
+
+    def interrupted(*args):
+        seen.append(list(read_manifest(tmp_path / "set").status))
+        if len(seen) == 2: raise KeyboardInterrupt
+        return convert(*args)
+
+    monkeypatch.setattr(conversion, "_convert_in_sandbox", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_set(balls(tmp_path / "in", 2), tmp_path / "set", QUICK, workers=1)
+    assert seen[0] == ["pending"] * 2
+    assert sorted(read_manifest(tmp_path / "set").status) == ["accepted", "pending"]
+
+
+def test_a_full_disk_ends_the_call_names_the_file_and_loses_nothing(tmp_path, in_process, monkeypatch):
+    def full(samples, path): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    balls(tmp_path / "in")
+    with monkeypatch.context() as patch:
+        patch.setattr(SDFSamples, "save", full)
+        with pytest.raises(InputError, match="ball0_ply.safetensors: cannot be written .No space left.*run again"):
+            prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
+    assert list(read_manifest(tmp_path / "set").status) == ["failed", "pending"]
+    done = prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
+    assert done.processed == done.count("accepted") == 2, "without --retry"
+
+
+def test_what_a_file_holds_but_nobody_reads_is_noted(tmp_path, in_process, monkeypatch):
+    load = conversion.load_mesh
+
+    def with_notes(path):
+        mesh = load(path)
+        mesh.metadata["notes"] = ["2 cameras ignored", "1 light ignored"]
+        return mesh
+
+    monkeypatch.setattr(conversion, "load_mesh", with_notes)
+    done = prepare_set(balls(tmp_path / "in", 1), tmp_path / "set", QUICK, workers=1)
+    assert list(done.table.notes) == ["2 cameras ignored; 1 light ignored"]
+
+
+@pytest.mark.parametrize("option, value", [
+    ("backend", "nope"), ("max_seconds", 0), ("max_memory", -1), ("max_faces", 0), ("max_ambiguous", 2),
+    ("max_ambiguous", float("nan"))])
+def test_a_setting_that_cannot_be_meant_is_refused(option, value):
+    with pytest.raises(ParameterError, match=option): PrepareSettings(**{option: value})
+
+
+def test_a_wrong_option_leaves_no_folder_behind(tmp_path, monkeypatch):
+    for options in (["--backend", "nope"], ["--workers", "-1"], ["--remake", "--accept-code"]):
+        words = ["prepare", str(balls(tmp_path / "in")), "--out", str(tmp_path / "set"), *options]
+        assert isinstance(CliRunner().invoke(app, words).exception, ParameterError)
+    monkeypatch.setitem(sys.modules, "pysdf", None)
+    with pytest.raises(ParameterError, match="needs the package pysdf"):
+        prepare_set(tmp_path / "in", tmp_path / "set", PrepareSettings(backend="pysdf"))
+    assert not (tmp_path / "set").exists()
+
+
+def test_settings_bind_from_the_first_verdict_on(tmp_path, in_process, monkeypatch):
+    balls(tmp_path / "in", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "run_parallel", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError): prepare_set(tmp_path / "in", tmp_path / "set", SETTINGS)
+    assert prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1).exit_code == 0
+
+
+def test_reasons_of_prepare_say_what_to_do():
+    assert {"too-many-faces", "ambiguous-inside"} <= REJECTION_REASONS.keys() - set(FAILURE_REASONS)
+
+
+def test_peak_memory_knows_that_a_mac_counts_bytes(monkeypatch):
+    here = conversion._peak_memory()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert conversion._peak_memory() == here // 1024
 
 
 @pytest.mark.parametrize("changes, words", [
     ({"settings": PrepareSettings(Sampler(300, 100), seed=1)}, "seed"),
     ({"sources": "other"}, "not among the sources")])
-def test_another_request_to_the_same_folder_is_refused(tmp_path, changes, words):
+def test_another_request_to_the_same_folder_is_refused(tmp_path, changes, words, in_process):
     for name in ("in", "other"):
         (tmp_path / name).mkdir()
         trimesh.creation.box().export(tmp_path / name / f"{name}.ply")
-    settings = PrepareSettings(Sampler(300, 100))
-    prepare_set(tmp_path / "in", tmp_path / "set", settings, workers=1)
-    request = {"sources": "in", "settings": settings, **changes}
+    prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
+    request = {"sources": "in", "settings": QUICK, **changes}
     with pytest.raises(MismatchError, match=words):
         prepare_set(tmp_path / request["sources"], tmp_path / "set", request["settings"], workers=1)
 
 
-def test_samples_of_sources_that_are_gone_are_pruned_when_asked(tmp_path):
-    (tmp_path / "in").mkdir()
-    for i in range(2): trimesh.creation.icosphere(i + 1).export(tmp_path / "in" / f"ball{i}.ply")
-    settings = PrepareSettings(Sampler(300, 100))
-    prepare_set(tmp_path / "in", tmp_path / "set", settings, workers=1)
+def test_a_folder_of_another_version_is_refused(tmp_path, in_process):
+    prepare_set(balls(tmp_path / "in"), tmp_path / "set", QUICK, workers=1)
+    (tmp_path / "set" / "settings.json").write_text('{"format": 1}')
+    with pytest.raises(MismatchError, match="another version of prepare"):
+        prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
+    (tmp_path / "set" / "settings.json").unlink()
+    with pytest.raises(MismatchError, match="no settings.json"):
+        prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
+
+
+def test_samples_of_sources_that_are_gone_are_pruned_when_asked(tmp_path, in_process):
+    balls(tmp_path / "in")
+    prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
     (tmp_path / "in/ball0.ply").unlink()
-    done = prepare_set(tmp_path / "in", tmp_path / "set", settings, workers=1, prune=True)
-    assert list(done.table.name) == ["ball1"]
-    assert [p.stem for p in sample_files(tmp_path / "set" / "samples")] == ["ball1"]
+    done = prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1, prune=True)
+    assert list(done.table.name) == ["ball1_ply"]
+    assert [p.stem for p in sample_files(tmp_path / "set" / "samples")] == ["ball1_ply"]
 
 
 @pytest.mark.parametrize("settings, reason", [
@@ -188,20 +396,21 @@ def _through(task, call):
     return sabotaged
 
 
+@pytest.mark.slow
 def test_a_crash_a_hang_and_a_bomb_cost_only_themselves(tmp_path, monkeypatch):
     (tmp_path / "sabotage.py").write_text(SABOTAGE)
     (tmp_path / "in").mkdir()
     for name in ("crash", "hang", "bomb", "fine"):
         trimesh.creation.box().export(tmp_path / "in" / f"{name}.ply")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(Sandbox, "call", _through("sabotage:_convert", Sandbox.call))
     close_idle_sandboxes()
-    settings = PrepareSettings(Sampler(3000, 500), max_seconds=5, max_memory=2000)
+    settings = PrepareSettings(Sampler(3000, 500), max_seconds=20, max_memory=2000)
     done = prepare_set(tmp_path / "in", tmp_path / "set", settings, workers=2)
     reasons = dict(zip(done.table.name, done.table.reason))
-    assert reasons == {"bomb": "memory", "crash": "crash", "fine": "", "hang": "time"}
+    assert reasons == {"bomb_ply": "memory", "crash_ply": "crash", "fine_ply": "", "hang_ply": "time"}
     assert done.exit_code == 3
-    assert [p.stem for p in sample_files(tmp_path / "set" / "samples")] == ["fine"]
+    assert [p.stem for p in sample_files(tmp_path / "set" / "samples")] == ["fine_ply"]
     monkeypatch.undo()
     close_idle_sandboxes()
     again = prepare_set(tmp_path / "in", tmp_path / "set", settings, workers=2, retry=True)
@@ -212,10 +421,10 @@ def test_the_death_of_a_child_between_two_meshes_costs_nothing(meshes, tmp_path)
     settings = PrepareSettings(Sampler(500, 100), max_seconds=30)
     sources = [Source(f"torus{i}", "", str(meshes / f"torus{i}.ply")) for i in (1, 2)]
     close_idle_sandboxes()
-    assert convert_source(sources[0], tmp_path, settings)[1]["status"] == "accepted"
+    assert convert_source(sources[0], tmp_path, settings)[1]["verdict"]["status"] == "accepted"
     with borrow_sandbox(30, 1000) as sandbox:
         os.kill(sandbox.call("os:getpid"), signal.SIGKILL)
-    assert convert_source(sources[1], tmp_path, settings)[1]["status"] == "accepted"
+    assert convert_source(sources[1], tmp_path, settings)[1]["verdict"]["status"] == "accepted"
 
 
 def free_port():
@@ -228,29 +437,57 @@ def free_port():
 def cluster(tmp_path):
     "A Dask scheduler and two workers, each a process of its own"
     pytest.importorskip("distributed", reason="pip install 'sdf_dino[cluster]'")
-    port = free_port()
-    quiet = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error"}
-    scheduler = start("-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1",
-                      "--port", port, "--no-dashboard", **quiet)
+    port, quiet = free_port(), {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error"}
+    scheduler = start([sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1",
+                       "--port", port, "--no-dashboard"], quiet)
     address = f"tcp://127.0.0.1:{port}"
-    worker = ("-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny",
+    worker = (sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny",
               "--no-dashboard", "--local-directory")
-    workers = [start(*worker, tmp_path / f"w{i}", **quiet) for i in range(2)]
+    workers = [start([*worker, tmp_path / f"w{i}"], quiet) for i in range(2)]
     yield address, workers
-    for process in (scheduler, *workers):
-        if process.poll() is None: kill(process)
+    for process in (scheduler, *workers): stop(process)
 
 
 @pytest.mark.slow
 def test_a_worker_killed_in_mid_run_loses_nothing(meshes, expected, tmp_path, cluster):
     address, workers = cluster
     out = tmp_path / "set"
-    run = start("-c", CALL, meshes, out, address)
-    wait_for(lambda: run.poll() is not None or journal_lines(out) >= 2)
-    assert run.poll() is None, run.communicate()
-    kill(workers[0])
-    assert run.wait(60) == 0, run.communicate()
+    run = start(command(meshes, out, address))
+    assert wait_until(lambda: count_files(out / "samples") >= 2, run), run.communicate()
+    stop(workers[0])
+    output = run.communicate()[0]
+    assert run.returncode == 0, output
     assert contents(out) == expected
+
+
+def lying_workers(monkeypatch, truthful_from=99):
+    "Replace a cluster by one whose files do not arrive before a certain round"
+    rounds = []
+
+    def answers(function, tasks, *args, **kwargs):
+        rounds.append(len(tasks))
+        for task in tasks:
+            name, entry = function(*task)
+            if len(rounds) < truthful_from: (task[1] / f"{name}.safetensors").unlink()
+            yield name, {**entry, "log": {"worker": "node7:42"}}
+
+    monkeypatch.setattr(prepare, "run_parallel", answers)
+    monkeypatch.setattr(prepare, "_ARRIVAL_SECONDS", .2)
+    return rounds
+
+
+def test_a_cluster_whose_files_do_not_arrive_is_an_error_that_names_it(tmp_path, in_process, monkeypatch):
+    rounds = lying_workers(monkeypatch)
+    with pytest.raises(InputError, match="set/samples: lacks 2 files that worker node7:42 .*Mount this folder"):
+        prepare_set(balls(tmp_path / "in"), tmp_path / "set", QUICK, scheduler="tcp://x:1")
+    assert rounds == [2, 2, 2] and not journal_entries(tmp_path / "set")
+    assert list(read_manifest(tmp_path / "set").status) == ["pending"] * 2
+
+
+def test_a_file_that_is_lost_on_its_way_is_made_again(tmp_path, in_process, monkeypatch):
+    rounds = lying_workers(monkeypatch, truthful_from=2)
+    done = prepare_set(balls(tmp_path / "in"), tmp_path / "set", QUICK, scheduler="tcp://x:1")
+    assert rounds == [2, 2] and done.exit_code == 0
 
 
 def test_a_scheduler_that_does_not_answer_is_an_error(meshes, tmp_path):

@@ -3,13 +3,21 @@ import shutil
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from sdf_dino.core.errors import InputError
-from sdf_dino.data.psb import parse_labels, psb_models, toy_archive
+from sdf_dino.core.revision import packaged_weight_dirs
+from sdf_dino.data.psb import benchmark_sources, parse_labels, psb_models, toy_archive
 
 
 @pytest.fixture
 def toy(tmp_path): return toy_archive(tmp_path / "psb")
+
+
+def test_samples_are_named_as_the_codes_of_the_shipped_weights(toy, tmp_path):
+    names = {source.name for source in benchmark_sources(toy, tmp_path / "meshes")}
+    latents, = [folder / "backbone" / "latents.safetensors" for folder in packaged_weight_dirs() if folder.name == "psb"]
+    with safe_open(str(latents), "numpy") as codes: assert names <= set(codes.keys())
 
 
 @pytest.mark.parametrize("place", ["psb", "zips", "zips/all.zip"])

@@ -1,12 +1,32 @@
-"Which files a folder, a list, a selection or ShapeNet's layout stands for, and their names"
+"Which files a folder, a list, a selection or ShapeNet's layout stands for, their names, and what makes them new"
+import json
+import os
+import re
+import sys
+import unicodedata
+
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sdf_dino.core.errors import InputError
 from sdf_dino.data import sources
-from sdf_dino.data.sources import find_sources
+from sdf_dino.data.sources import Source, find_sources
 
 FORMATS = ("glb", "ply", "stl", "obj")
+WORDS = st.sampled_from(["a", "b", "_", ".", "-", "A", "con", "nul", "é", "椅", " ", "obj", "~", ":", "ß", "\u0301"])
+PARTS = st.one_of(st.lists(WORDS, min_size=1, max_size=6).map("".join),
+                  st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1))
+RELAXED = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+KEYS = st.lists(PARTS, min_size=1, max_size=3).map("/".join)
+
+
+def names(keys):
+    "Key in form NFC → name"
+    made = sources._make_sources([(key, f"/meshes/{unicodedata.normalize('NFC', key)}", {}) for key in keys])
+    return {source.key: source.name for source in made}
 
 
 @pytest.fixture
@@ -21,11 +41,71 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_names_differ_also_where_case_does_not_count():
-    keys = ("a/chair.glb", "a-chair.obj", "A/Chair.stl", "b/Chair 1.glb", "b/Chair 1.glb")
-    found = sources._make_sources([(key, "/x", {}) for key in keys])
-    assert len({source.name.casefold() for source in found}) == len(found) == 4
-    assert len(sources._file_stem("x"*300)) < 110
+@RELAXED
+@given(st.lists(KEYS, min_size=1, max_size=8, unique=True))
+def test_different_keys_have_different_names_also_where_case_does_not_count(keys):
+    found = names(keys)
+    assert found.keys() == {unicodedata.normalize("NFC", key) for key in keys}
+    assert len({name.casefold() for name in found.values()}) == len(found)
+
+
+@RELAXED
+@given(KEYS)
+def test_every_file_system_takes_a_name(key):
+    name, = names([key]).values()
+    assert len(name.encode()) <= 180 and unicodedata.is_normalized("NFC", name)
+    assert re.fullmatch(r"[\w.+-]+", name) and name[0] not in ".-" and name[-1] != "."
+    assert not re.fullmatch(r"con|prn|aux|nul|(com|lpt)\d", name.split(".")[0].casefold())
+
+
+@RELAXED
+@given(KEYS, st.lists(KEYS, max_size=5))
+def test_a_name_does_not_depend_on_others(key, others):
+    key = unicodedata.normalize("NFC", key)
+    assert names([key, *others])[key] == names([key])[key]
+
+
+@RELAXED
+@given(KEYS)
+def test_both_unicode_forms_of_a_name_are_one_key(key):
+    assert names([unicodedata.normalize("NFD", key)]) == names([unicodedata.normalize("NFC", key)])
+
+
+@pytest.mark.parametrize("key, name", [
+    ("chair.obj", "chair_obj"), ("off/1.off", "off__1_off"), ("02691156/abc", "02691156__abc"),
+    ("v1.2.obj", "v1.2_obj"), ("椅子.glb", "椅子_glb"), ("0123456789abcdef", "0123456789abcdef")])
+def test_plain_keys_have_readable_names(key, name): assert names([key]) == {key: name}
+
+
+def test_a_folder_that_grows_keeps_its_names(tmp_path):
+    (tmp_path / "chair.ply").touch()
+    before = find_sources(tmp_path, FORMATS)
+    for name in ("chair.stl", "Chair.ply", "chair_ply.obj"): (tmp_path / name).touch()
+    assert before[0] in find_sources(tmp_path, FORMATS)
+
+
+def test_a_name_of_200_characters_of_three_bytes_is_an_ordinary_source(tmp_path):
+    (tmp_path / ("部品" * 40)).mkdir()
+    (tmp_path / ("部品" * 40) / f"{'椅' * 83}.obj").touch()
+    (tmp_path / "list.txt").write_text("椅" * 200 + ".obj\n", encoding="utf-8")
+    for source in [*find_sources(tmp_path, FORMATS), *find_sources(tmp_path / "list.txt", FORMATS)]:
+        (tmp_path / f".{source.name}.safetensors.0123456789ab.tmp").touch()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode elsewhere")
+def test_a_name_that_is_no_utf8_is_an_ordinary_source(tmp_path):
+    open(os.fsencode(tmp_path) + b"/\xff.obj", "w").close()
+    (tmp_path / "list.txt").write_bytes(b"\xff.obj\n")
+    one, other = find_sources(tmp_path, FORMATS), find_sources(tmp_path / "list.txt", FORMATS)
+    assert one == other and one[0].key == "\\xff.obj" and os.path.exists(one[0].path)
+    one[0].name.encode()
+
+
+def test_a_list_in_another_unicode_form_finds_its_files(tmp_path):
+    (tmp_path / "caf\u00e9.obj").touch()
+    (tmp_path / "list.txt").write_text("\ufeffcafe\u0301.obj\ncaf\u00e9.obj\n", encoding="utf-8")
+    source, = find_sources(tmp_path / "list.txt", FORMATS)
+    assert os.path.exists(source.path)
 
 
 def test_a_file_that_is_named_twice_is_taken_once(folder):
@@ -33,20 +113,28 @@ def test_a_file_that_is_named_twice_is_taken_once(folder):
     assert len(find_sources(several, FORMATS)) == 2
 
 
-def test_the_same_key_in_two_folders_is_two_files(folder):
+def test_two_files_of_one_key_are_an_error_that_names_both(folder):
     (folder / "in/two/thing.glb").touch()
-    found = find_sources([folder / "in/one", folder / "in/two"], FORMATS)
-    assert {source.key for source in found} == {"one/thing.glb", "two/thing.glb", "thing.ply"}
+    with pytest.raises(InputError, match="one/thing.glb have the same name.*the folder or a list of both"):
+        find_sources([folder / "in/one", folder / "in/two"], FORMATS)
+
+
+def test_sources_with_names_of_ones_own_pass_through(folder):
+    own = Source("off-1", "off/1.off", "/x/1.off")
+    assert find_sources([own, folder / "in/one", own], FORMATS)[0] == own
+    with pytest.raises(InputError, match="both named OFF-1"):
+        find_sources([own, Source("OFF-1", "2", "/x/2.off")], FORMATS)
 
 
 def test_a_list_skips_remarks_and_keeps_what_is_missing(folder):
     (folder / "list.txt").write_text("in/thing.stl\n\n# a remark\nin/thing.stl\nin/gone.glb\n")
-    assert [s.name for s in find_sources(folder / "list.txt", FORMATS)] == ["in-gone", "in-thing"]
+    assert [s.key for s in find_sources(folder / "list.txt", FORMATS)] == ["in/gone.glb", "in/thing.stl"]
 
 
 def test_shapenet_has_categories(folder):
+    (folder / "shapenet/02691156/abc/model.obj").touch()
     plane, = find_sources(folder / "shapenet", FORMATS)
-    assert (plane.name, plane.metadata["category"]) == ("02691156-abc", "airplane")
+    assert (plane.name, plane.metadata["category"]) == ("02691156__abc", "airplane")
 
 
 def test_a_selection_carries_its_metadata(folder):
@@ -66,3 +154,32 @@ def test_a_selection_without_files_is_refused(folder):
     pd.DataFrame({"uid": ["u1"]}).to_parquet(folder / "chosen.parquet")
     with pytest.raises(InputError, match="no column file"):
         find_sources(folder / "chosen.parquet", FORMATS)
+
+
+@pytest.mark.parametrize("container", ["gltf", "glb"])
+def test_a_buffer_beside_a_gltf_belongs_to_its_stamp_and_hash(tmp_path, container):
+    document = json.dumps({"buffers": [{"uri": "my%20part.bin"}, {"byteLength": 4}, {"uri": "data:x"}]}).encode()
+    mesh, part = tmp_path / f"mesh.{container}", tmp_path / "my part.bin"
+    header = b"glTF" + np.array([2, 0, len(document)], np.uint32).tobytes() + b"JSON"
+    mesh.write_bytes((header if container == "glb" else b"") + document)
+    part.write_bytes(b"one")
+    stamp, digest = sources.source_stamp(mesh), sources.source_hash(mesh)
+    assert sources.stamp_holds(mesh, stamp) and sources.source_hash(mesh) == digest
+    part.write_bytes(b"another")
+    assert not sources.stamp_holds(mesh, stamp) and sources.source_hash(mesh) != digest
+
+
+@pytest.mark.parametrize("text", [
+    '{"buffers": 3}', '{"buffers": [{"uri": "../x.bin"}]}', '{"buffers": [{"uri": "/dev/zero"}]}', '{"uri"',
+    '{"buffers": [{"uri": "a\\u0000b"}, {"uri": 5}, 7]}', '[["uri"]]', '{"uri":' + "[" * 100_000])
+def test_a_hostile_gltf_names_no_other_file(tmp_path, text):
+    (tmp_path / "mesh.gltf").write_text(text)
+    assert list(sources.source_stamp(tmp_path / "mesh.gltf")) == ["mesh.gltf"]
+    assert len(sources.source_hash(tmp_path / "mesh.gltf")) == 64
+
+
+def test_a_stamp_changes_when_a_missing_file_comes(tmp_path):
+    stamp = sources.source_stamp(tmp_path / "mesh.obj")
+    assert stamp == {"mesh.obj": None} and not sources.stamp_holds(tmp_path / "mesh.obj", None)
+    (tmp_path / "mesh.obj").touch()
+    assert not sources.stamp_holds(tmp_path / "mesh.obj", stamp)
