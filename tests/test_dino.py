@@ -1,5 +1,6 @@
 "Self-distillation against independent oracles, interrupted and resumed, and in two processes"
 import copy
+import dataclasses
 import math
 import sys
 
@@ -148,6 +149,27 @@ def test_schedules_reach_their_ends():
     rates = [schedules(step, config)["lr"] for step in range(300)]
     assert max(rates) == config.lr == rates[14], "warm-up takes a twentieth"
     assert rates[-1] < 1e-3 * config.lr
+
+
+def test_weight_decay_rises_from_zero_on_matrices_alone(folder, monkeypatch):
+    monkeypatch.setattr("sdf_dino.distill.dino.WEIGHT_DECAY", (0., .4))
+    trainer = DINOTrainer(sampler(folder, affinity=False), PLAIN_HEAD, DINOConfig(steps=3))
+    decays = []
+    for _ in range(3):
+        trainer.one_step()
+        decays.append([group["weight_decay"] for group in trainer.optim.param_groups])
+    matrices, vectors = zip(*decays)
+    assert matrices[0] == 0 and 0 < matrices[1] < matrices[2] == .4 and set(vectors) == {0.}
+
+
+@pytest.mark.parametrize("unit", [True, False])
+def test_the_balanced_answers_of_either_head_use_all_prototypes_equally(folder, unit):
+    head = dataclasses.replace(PLAIN_HEAD, unit=unit)
+    loss = DINOTrainer(sampler(folder, affinity=False), head, DINOConfig(sinkhorn=True)).loss
+    logits = .125 * torch.randn(600, 6, generator=torch.Generator().manual_seed(0))
+    if not unit: logits[:, 0] += 3      # the answers of unit features differ by less
+    share = loss.targets([logits], .04)[0].mean(0) * 6
+    assert (share - 1).abs().max() < .05
 
 
 def test_settings_are_given_by_name():

@@ -131,13 +131,13 @@ def test_a_state_of_another_precision_is_not_resumed(files, tmp_path, monkeypatc
     assert backbone.info["steps"] == 60
 
 
-def wait_for_a_minute(folder):
-    "Writes the process id to a file that is named by the rank"
+def wait_for_ever(folder):
+    "Writes the process id to a file that is named by the rank, and never ends by itself"
     rank, _ = rank_and_world_size()
     temporary = Path(folder) / f".{rank}"
     temporary.write_text(str(os.getpid()))
     temporary.rename(Path(folder) / str(rank))
-    time.sleep(60)
+    while True: signal.pause()
 
 
 def is_alive(pid):
@@ -150,13 +150,15 @@ def is_alive(pid):
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds processes through /proc")
 def test_processes_die_with_the_one_that_started_them(tmp_path):
     code = ("import test_training as t; "
-            f"t.launch_processes(2, t.wait_for_a_minute, {str(tmp_path)!r})")
+            f"t.launch_processes(2, t.wait_for_ever, {str(tmp_path)!r})")
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent,
                               env={**os.environ, "OMP_NUM_THREADS": "1"})
-    deadline = time.time() + 60
-    while len(list(tmp_path.glob("[01]"))) < 2 and time.time() < deadline: time.sleep(.05)
+    while len(list(tmp_path.glob("[01]"))) < 2 and parent.poll() is None: time.sleep(.05)
     children = [int(path.read_text()) for path in tmp_path.glob("[01]")]
-    os.kill(parent.pid, signal.SIGKILL)
+    parent.kill()
     parent.wait()
+    deadline = time.time() + 60         # they end now or never
     while any(map(is_alive, children)) and time.time() < deadline: time.sleep(.05)
-    assert len(children) == 2 and not any(map(is_alive, children))
+    alive = list(filter(is_alive, children))
+    for pid in alive: os.kill(pid, signal.SIGKILL)
+    assert len(children) == 2 and alive == []

@@ -21,7 +21,9 @@ from ..core.errors import CheckpointError, MismatchError
 from ..core.files import (
     content_hash, load_tensors, read_json, read_metadata, save_tensors, write_json)
 from ..core.runtime import progress
+from ..core.revision import code_revision, revision_id
 from ..field.decoder import Backbone, query_decoder
+from ..field.device import to_device
 from ..geometry.sampling import SDFSamples
 
 # %% ../../nbs/api/distill/activations.ipynb #f433b332
@@ -125,6 +127,7 @@ def write_cache(
 )->ActivationCache:
     "Write the cache, or the missing files of it; `MismatchError` for a shape without a code"
     folder, hashes = Path(folder), {}
+    revision = revision_id(code_revision("distill.activations:compute_activations"))
     for file in progress(files, desc="activations"):
         samples = read_metadata(file)
         name = samples["name"]
@@ -133,7 +136,7 @@ def write_cache(
                                 "Fit one (`fit=true`), or use the set it was trained on")
         code = content_hash({"code": backbone.latents[name].cpu().numpy()}, {})
         made_from = {"backbone": backbone.hash, "code": code, "samples": samples["sha256"],
-                     "n": n_points, "spread": offset_std, "seed": seed, "order": "shuffled"}
+                     "n": n_points, "spread": offset_std, "seed": seed, "revision": revision}
         target = folder/f"{name}.safetensors"
         if not is_made_from(target, made_from):
             entry = compute_activations(backbone, SDFSamples.load(file), n_points, offset_std, seed)
@@ -163,16 +166,16 @@ class InMemoryStore:
         self.points = torch.stack(points).to(device)
         self.activations = torch.stack(activations).to(device)
 
-    def prefetch(self, shapes, first_row, n_rows): "Nothing to do: everything is in memory"
+    def prefetch(self, shapes, rows): "Nothing to do: everything is in memory"
 
     def batch(self,
         shapes:torch.Tensor,   # Indices of shapes in the cache, (B,)
-        first_row:int,         # First row
-        n_rows:int,            # Rows of each shape
+        rows:torch.Tensor,     # Indices of rows of the training half, (n,)
     )->tuple:                  # points (B,n,3) float32, activations (B,n,D) float16
-        "A run of rows of some shapes"
-        rows, shapes = slice(first_row, first_row + n_rows), shapes.to(self.points.device)
-        return self.points[:, rows][shapes], self.activations[:, rows][shapes]
+        "These rows of some shapes"
+        shapes = to_device(shapes, self.points.device)[:, None]
+        rows = to_device(rows, self.points.device)
+        return self.points[shapes, rows], self.activations[shapes, rows]
 
 # %% ../../nbs/api/distill/activations.ipynb #650a9c42
 class StreamedStore:
@@ -191,37 +194,36 @@ class StreamedStore:
         self.verified = set()
         self.wait_seconds = 0.
 
-    def _read(self, shapes, first_row, n_rows):
-        points = torch.empty(len(shapes), n_rows, 3)
-        activations = torch.empty(len(shapes), n_rows, self.cache.dim, dtype=torch.half)
-        rows = slice(first_row, first_row + n_rows)
+    def _read(self, shapes, rows):
+        points = torch.empty(len(shapes), len(rows), 3)
+        activations = torch.empty(len(shapes), len(rows), self.cache.dim, dtype=torch.half)
+        end = int(rows.max()) + 1
 
         def read_shape(i, name):
             if name not in self.verified:
                 self.cache.read(name)
                 self.verified.add(name)
             with safe_open(str(self.cache.path(name)), "pt") as f:
-                points[i] = f.get_slice("points")[rows]
-                activations[i] = f.get_slice("acts")[rows]
+                points[i] = f.get_slice("points")[:end][rows]
+                activations[i] = f.get_slice("acts")[:end][rows]
 
         names = [self.names[i] for i in shapes.tolist()]
         list(self.readers.map(read_shape, range(len(names)), names))    # raises a reader's error
         return points, activations
 
-    def prefetch(self, shapes, first_row, n_rows):
+    def prefetch(self, shapes, rows):
         "Begin to read a batch"
-        request = (first_row, n_rows, *shapes.tolist())
-        future = self.batch_thread.submit(self._read, shapes, first_row, n_rows)
-        self.prefetched = {request: future}
+        request = tuple(shapes.tolist()), tuple(rows.tolist())
+        self.prefetched = {request: self.batch_thread.submit(self._read, shapes, rows)}
 
-    def batch(self, shapes, first_row, n_rows):
+    def batch(self, shapes, rows):
         "As `InMemoryStore.batch`"
         start = time.perf_counter()
-        future = self.prefetched.pop((first_row, n_rows, *shapes.tolist()), None)
-        if future: points, activations = future.result()
-        else: points, activations = self._read(shapes, first_row, n_rows)
+        request = tuple(shapes.tolist()), tuple(rows.tolist())
+        future = self.prefetched.pop(request, None)
+        points, activations = future.result() if future else self._read(shapes, rows)
         self.wait_seconds += time.perf_counter() - start
-        return points.to(self.device), activations.to(self.device)
+        return to_device(points, self.device), to_device(activations, self.device)
 
 # %% ../../nbs/api/distill/activations.ipynb #0c287a96
 def drop_page_cache(

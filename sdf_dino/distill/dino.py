@@ -22,9 +22,11 @@ from ..core.errors import ParameterError
 from ..core.files import load_tensors
 from .activations import ActivationCache
 from .head import HeadConfig, ProjectionHead, load_head, save_head
-from .losses import DINOLoss, affinity_loss, diversity_loss
+from .losses import (
+    LINEAR_ROUNDS, UNIT_ROUNDS, DINOLoss, affinity_loss, diversity_loss)
 from .views import N_GLOBAL_VIEWS, ViewBatch, ViewConfig, ViewSampler
 from ..field.decoder import Backbone
+from ..field.device import seeded
 from ..field.distributed import (
     all_reduce_sum, launch_processes, local_device, rank_and_world_size)
 from ..field.training import LoopConfig, TrainingLoop, cosine_lr, train_loop
@@ -35,6 +37,7 @@ class DINOConfig(LoopConfig):
     "Settings of the training; the defaults are the proposal's where it names any"
     steps:int = 1000               # Optimiser steps
     save_every:int = 200           # Steps between resumable states
+    log_every:int = 10             # Steps between log lines, each with the numbers of a collapse
     lr:float = 1e-4                # Peak learning rate
     student_temp:float = .1        # Temperature of the student
     teacher_temp:float = .04       # Temperature of the teacher at the start
@@ -157,14 +160,14 @@ class DINOTrainer(TrainingLoop):
         report=None,          # Function: teacher → {name: number}, for the log only; None: none
     ):
         _check_views(views, config)
-        torch.manual_seed(config.seed)
         self.views, self.report, self.last_log_time = views, report, time.perf_counter()
-        self.student = ProjectionHead(head)
+        with seeded(config.seed): self.student = ProjectionHead(head)
         self.student.mean.copy_(views.mean)
         self.student.std.copy_(views.std)
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
         self.loss = DINOLoss(
-            head.prototypes, config.student_temp, config.sinkhorn, config.target_sharpening)
+            head.prototypes, config.student_temp, config.sinkhorn, config.target_sharpening,
+            UNIT_ROUNDS if head.unit else LINEAR_ROUNDS)
         modules = {"student": self.student, "teacher": self.teacher, "loss": self.loss}
         for module in modules.values(): module.to(views.device)
         optimizer = torch.optim.AdamW(_parameter_groups(self.student, WEIGHT_DECAY[0]))
@@ -229,7 +232,7 @@ def batch_loss(self:DINOTrainer,
     student:list,          # (features, logits) of each view
     batch:ViewBatch,       # This process's share of the batch
     teacher_temp:float,    # Temperature of the teacher
-)->tuple:                  # loss, metrics
+)->tuple:                  # loss, metrics: none unless the log will show this step
     "Cross-entropy and diversity over the whole batch"
     c, n_shapes, n_points = self.config, self.views.batch_size, batch.shape[1]
     first_index = n_points * torch.arange(n_shapes, device=self.views.device)[:, None]
@@ -245,6 +248,7 @@ def batch_loss(self:DINOTrainer,
     loss = c.dino * loss
     logits, index = student_views[1]
     if c.diversity: loss = loss + c.diversity * diversity_loss(logits, c.student_temp)
+    if not self.logs_after(self.step + 1): return loss, {}
     features = all_gather_rows(teacher[0][0], n_shapes)
     monitor = collapse_monitor(targets.unflatten(0, (n_shapes, n_points)), features)
     return loss, {"kl": kl_divergence(targets[index], logits, c.student_temp), **monitor}
@@ -271,7 +275,7 @@ def train_head(
     head:HeadConfig,      # Shape of the head
     config:DINOConfig,    # Settings of the training
     report=None,          # As in `DINOTrainer`
-)->tuple:                 # teacher, history: name → one value a step
+)->tuple:                 # teacher, history: name → one value a step; of the monitor one a log line
     "Train or resume, and save the teacher"
     trainer = DINOTrainer(views, head, config, report)
     stopped = train_loop(trainer, folder, "dino")

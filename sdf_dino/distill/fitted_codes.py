@@ -7,7 +7,6 @@ __all__ = ['rotate_samples', 'FittedCode', 'fit_latent_code', 'backbone_for_shap
            'read_rotated_codes']
 
 # %% ../../nbs/api/distill/fitted_codes.ipynb #b1608dcf
-from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from ..core.files import load_tensors, read_metadata, save_tensors
 from ..core.runtime import progress
 from .activations import ActivationCache, is_made_from
 from ..field.decoder import Backbone
-from ..field.fitting import FitConfig, fit_shape
+from ..field.fitting import FitConfig, fit_origin, fit_shape
 from ..geometry.normalisation import CUBE_SIDE
 from ..geometry.sampling import SDFSamples
 
@@ -60,7 +59,7 @@ def fit_latent_code(
 )->FittedCode:
     "The code of one shape, fitted unless `target` already holds it"
     made_from = {"backbone": backbone.hash, "samples": read_metadata(file)["sha256"],
-                 "fit": asdict(config), "rotation_seed": rotation_seed}
+                 **fit_origin(backbone, config), "rotation_seed": rotation_seed}
     if not is_made_from(target, made_from):
         samples, linear, shift = SDFSamples.load(file), np.eye(3), np.zeros(3)
         if rotation_seed is not None:

@@ -15,6 +15,7 @@ from torch import nn
 
 from ..core.errors import CheckpointError, MismatchError
 from ..core.files import load_tensors, read_json, read_metadata, save_tensors, write_json
+from ..field.device import seeded
 
 # %% ../../nbs/api/distill/head.ipynb #9c6f14bb
 @dataclass(frozen=True)
@@ -108,11 +109,10 @@ def reinitialised_head(
     seed:int=0,            # Seed of the weights
 )->ProjectionHead:
     "A head of the same shape with random weights: the untrained control"
-    torch.manual_seed(seed)
-    untrained = ProjectionHead(head.config)
+    with seeded(seed): untrained = ProjectionHead(head.config)
     untrained.mean.copy_(head.mean)
     untrained.std.copy_(head.std)
-    return untrained
+    return untrained.to(head.mean.device)
 
 # %% ../../nbs/api/distill/head.ipynb #b626e057
 def save_head(
@@ -146,6 +146,6 @@ def load_head(
         raise CheckpointError(path, "is not the file that config.json names",
                               "Copy the whole folder of the head again")
     widths = tuple(config["head"]["widths"])          # JSON has no tuples
-    head = ProjectionHead(HeadConfig(**{**config["head"], "widths": widths}))
+    with seeded(0): head = ProjectionHead(HeadConfig(**{**config["head"], "widths": widths}))
     head.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
     return head.eval().requires_grad_(False)

@@ -11,25 +11,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
 
 from .activations import ActivationCache
 from .test_time_adaptation import adapt_head_to_shape
 from .head import ProjectionHead, reinitialised_head
 from ..field.decoder import Backbone, query_decoder
-from sdf_dino.geometry.clustering import (
-    cluster_parts, concavity_knn_graph, kmeans_labels, label_agreement, spectral_clustering,
-    spectral_features)
+from ..geometry.clustering import (
+    kmeans_labels, label_agreement, neighbour_creases, spectral_clustering, spectral_features)
+from ..geometry.part_tree import build_part_tree
 from ..geometry.visibility import (
     VisibilityConfig, affinity_matrix, field_normals, visibility_from_field)
 
 # %% ../../nbs/api/distill/head_evaluation.ipynb #289dff54
 @dataclass
 class HeadEvalShape:
-    "Held-out points of a shape whose parts are known"
+    "Held-out points of a shape whose parts are known, on the CPU"
     name:str                   # Name of the shape
     points:np.ndarray          # (P,3)
-    graph:csr_matrix           # `concavity_knn_graph` of the points, (P,P)
+    neighbours:tuple           # Pairs and creases of the points, as `neighbour_creases` gives them
     activations:torch.Tensor   # (P,D) float32
     affinity:torch.Tensor      # (P,P) float32; None without visibility
     labels:np.ndarray          # True part of each point, (P,)
@@ -42,9 +41,9 @@ def _eval_shape(name, entry, backbone, visibility):
     if visibility is not None:
         affinity = affinity_matrix(visibility_from_field(sdf, points, visibility), visibility)
         affinity = torch.from_numpy(affinity)
-    graph = concavity_knn_graph(points, field_normals(sdf, points))
+    neighbours = neighbour_creases(points, field_normals(sdf, points))
     activations = torch.from_numpy(entry["acts"]).float()
-    return HeadEvalShape(name, points, graph, activations, affinity, entry["labels"])
+    return HeadEvalShape(name, points, neighbours, activations, affinity, entry["labels"])
 
 def build_eval_shapes(
     cache:ActivationCache,              # Its shapes without labels are left out
@@ -83,9 +82,9 @@ def _head_labels(head, shape, k, seed):
     affinity = None if shape.affinity is None else shape.affinity[None]
     with torch.no_grad(): features, logits = head(shape.activations[None], affinity)
     features, logits = features[0], logits[0]
+    tree = build_part_tree(features, *shape.neighbours)
     return {"kmeans": kmeans_labels(features, k, seed), "argmax": logits.argmax(-1).numpy(),
-            "ward": cluster_parts(features, shape.graph, k),
-            "ward, estimated k": cluster_parts(features, shape.graph)}
+            "ward": tree.cut(k), "ward, estimated k": tree.cut("auto")}
 
 def _adapted_labels(head, shape, k, seed, steps):
     "Row name → labels, after test-time adaptation of this head and of an untrained one"
@@ -96,7 +95,7 @@ def _adapted_labels(head, shape, k, seed, steps):
         with torch.no_grad(): features, _ = adapted(shape.activations[None], shape.affinity[None])
         features = features[0]
         labels[name] = kmeans_labels(features, k, seed)
-        labels[f"{name}, estimated k"] = cluster_parts(features, shape.graph)
+        labels[f"{name}, estimated k"] = build_part_tree(features, *shape.neighbours).cut("auto")
     return labels
 
 def _control_labels(shape, k, seed):
@@ -106,7 +105,7 @@ def _control_labels(shape, k, seed):
     if shape.affinity is not None:
         labels["spectral"] = spectral_clustering(shape.affinity, k, seed)
         features = spectral_features(shape.affinity)
-        labels["spectral, estimated k"] = cluster_parts(features, shape.graph)
+        labels["spectral, estimated k"] = build_part_tree(features, *shape.neighbours).cut("auto")
     return labels
 
 # %% ../../nbs/api/distill/head_evaluation.ipynb #784c4e52

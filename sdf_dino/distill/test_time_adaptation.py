@@ -11,12 +11,20 @@ import copy
 import torch
 import torch.nn.functional as F
 
-from ..core.errors import ParameterError
+from ..core.errors import ParameterError, SdfDinoError
 from .head import ProjectionHead
 from .losses import affinity_loss, normalised_affinity
+from ..field.device import all_finite, to_device
 
 # %% ../../nbs/api/distill/test_time_adaptation.ipynb #641a923f
 RIDGE = 1e-3     # Added to the Gram matrix of the hidden features, relative to its mean diagonal
+
+def _check_inputs(activations, affinity):
+    "`ParameterError` names what is not finite"
+    for name, values in {"activations": activations, "affinity": affinity}.items():
+        if all_finite([values]): continue
+        fix = "Check the fit of the decoder and its distances"
+        raise ParameterError(name, "has values that are not finite", fix)
 
 @torch.no_grad()
 def fit_output_layer(
@@ -24,23 +32,25 @@ def fit_output_layer(
     activations:torch.Tensor,   # Activations of the points of one shape, (P, D)
     affinity:torch.Tensor,      # Affinity of the points, (P, P)
 ):
-    "Set the output layer to the best fit of the affinity; `ParameterError` with attention"
+    """Set the output layer to the best fit of the affinity, solved in float64 on the CPU;
+    `ParameterError` with attention, or for values that are not finite"""
     if len(head.attention):
         raise ParameterError("head", "has self-attention layers",
                              "Give a head without; here the output layer must follow the MLP")
-    hidden = head.hidden(activations)
-    ones = torch.ones(len(hidden), 1)                                       # for the bias
-    hidden = torch.cat([hidden, ones], 1).double()
+    _check_inputs(activations, affinity)
+    hidden = head.hidden(activations.to(head.mean.device)).cpu().double()
+    ones = torch.ones(len(hidden), 1, dtype=hidden.dtype)                   # for the bias
+    hidden = torch.cat([hidden, ones], 1)
     gram = hidden.T @ hidden / len(hidden)
     gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=hidden.dtype)
     lower = torch.linalg.cholesky(gram)
     basis = torch.linalg.solve_triangular(lower, hidden.T, upper=False)     # orthonormal rows
-    compressed = basis @ normalised_affinity(affinity.double()) @ basis.T / len(hidden)
+    compressed = basis @ normalised_affinity(affinity.cpu().double()) @ basis.T / len(hidden)
     values, vectors = torch.linalg.eigh(compressed)
     n = min(head.config.features, len(values))                       # a narrow layer spans fewer
     leading = vectors[:, -n:] * values[-n:].clamp_min(0).sqrt()
     weights = torch.linalg.solve_triangular(lower.T, leading, upper=True)
-    weights = F.pad(weights, (head.config.features - n, 0))
+    weights = F.pad(weights, (head.config.features - n, 0)).float()
     head.mlp[-1].weight.copy_(weights[:-1].T)
     head.mlp[-1].bias.copy_(weights[-1])
 
@@ -49,13 +59,17 @@ ADAPTATION_LR = 1e-3      # Learning rate of the first step; it falls linearly t
 ADAPTATION_NOISE = .05    # Noise on the standardised activations
 
 def adapt_head_to_shape(
-    head:ProjectionHead,        # Not changed
+    head:ProjectionHead,        # Not changed; the adaptation runs where it is
     activations:torch.Tensor,   # Activations of the points of the shape, (P, D)
     affinity:torch.Tensor,      # Affinity of the points, (P, P)
     steps:int=100,              # Optimiser steps on random halves of the points
     seed:int=0,                 # Seed of the halves and of the noise
 )->ProjectionHead:              # In evaluation mode, without gradients
-    "A copy of the head tuned to one shape; without attention, its output layer is then solved"
+    """A copy of the head tuned to one shape; without attention, its output layer is then solved.
+    `ParameterError` for values that are not finite, `SdfDinoError` when it ends in such"""
+    _check_inputs(activations, affinity)
+    device = head.mean.device
+    activations, affinity = activations.to(device), affinity.to(device)
     head = copy.deepcopy(head).requires_grad_(True)
     generator = torch.Generator().manual_seed(seed)
     parameters = [*head.mlp.parameters(), *head.attention.parameters()]
@@ -64,11 +78,15 @@ def adapt_head_to_shape(
     for step in range(steps):
         subset = torch.randperm(len(activations), generator=generator)[:subset_size]
         noise = torch.randn(len(subset), activations.shape[1], generator=generator)
+        subset, noise = to_device(subset, device), to_device(noise, device)
         noisy = activations[subset] + ADAPTATION_NOISE * head.std * noise
         among_subset = affinity[subset][:, subset].float()[None]
         optimizer.param_groups[0]["lr"] = ADAPTATION_LR * (1 - step / steps)
         optimizer.zero_grad(set_to_none=True)
         affinity_loss(head(noisy[None], among_subset)[0], among_subset).backward()
         optimizer.step()
+    if not all_finite(parameters):
+        cause = f"has weights that are not finite after {steps} steps of test-time adaptation"
+        raise SdfDinoError("head", cause, "Check the affinity, or use the head as it was trained")
     if not len(head.attention): fit_output_layer(head, activations, affinity)
     return head.eval().requires_grad_(False)

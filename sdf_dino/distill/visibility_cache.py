@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 
 from ..core.errors import MismatchError
 from ..core.files import load_tensors, save_tensors
+from ..core.revision import code_revision, revision_id
 from ..core.runtime import progress
 from .activations import ActivationCache, is_made_from
 from ..field.decoder import Backbone, autocast_dtype, query_decoder
@@ -27,8 +28,10 @@ def _save_visibility(backbone, cache, folder, name, n_points, config, precision)
     "Compute and save one shape, unless its file is there"
     path = Path(folder)/f"{name}.safetensors"
     dtype = str(autocast_dtype(precision, backbone.device) or "float32")
+    revision = revision_id(code_revision(
+        "geometry.visibility:visibility_from_field", "field.decoder:query_decoder"))
     made_from = {"cache": cache.index["shapes"][name], "n": n_points, "config": asdict(config),
-                 "precision": dtype}
+                 "precision": dtype, "revision": revision}
     if is_made_from(path, made_from): return
     latent = backbone.latents[name]
     def sdf(points): return query_decoder(backbone.decoder, points, latent, precision=precision)

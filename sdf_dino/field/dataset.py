@@ -20,6 +20,7 @@ from ..core.errors import InputError, ParameterError
 from ..core.files import content_hash, read_metadata
 from ..core.runtime import progress
 from ..data.psb import category
+from .device import to_device
 from ..geometry.sampling import SDFSamples
 
 # %% ../../nbs/api/field/dataset.ipynb #da313cae
@@ -54,7 +55,7 @@ class SDFDataset:
         n:int,                # Points of each shape
     )->tuple:
         "A run of points of some shapes: points (b,n,3), distances (b,n)"
-        shapes = shapes.to(self.device)
+        shapes = to_device(shapes, self.device)
         runs = _cyclic_slices(start, n, self.n_points)
         def read(tensor):
             parts = [tensor[:, run].index_select(0, shapes) for run in runs]
@@ -99,7 +100,7 @@ class StreamedSDFDataset:
         "As `SDFDataset.batch`"
         future = self._prefetched.pop((start, n, tuple(shapes.tolist())), None)
         points, sdf = future.result() if future else self._read(shapes, start, n)
-        return points.to(self.device), sdf.to(self.device)
+        return to_device(points, self.device), to_device(sdf, self.device)
 
 # %% ../../nbs/api/field/dataset.ipynb #540cab1b
 def _count_points(file):

@@ -26,6 +26,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from ..core.errors import CheckpointError, ParameterError
 from ..core.files import (
     content_hash, load_tensors, read_json, read_metadata, save_tensors, write_json)
+from .device import seeded
 from .hashgrid import GridConfig, HashGrid
 from ..geometry.surface import zero_set
 
@@ -217,7 +218,7 @@ def _decoder_of(path, config):
     if unknown:
         cause = f"has settings unknown here: {', '.join(sorted(unknown))}"
         raise CheckpointError(path, cause, "Use the version of sdf_dino that wrote it")
-    return DeepSDF(DecoderConfig(**config))
+    with seeded(0): return DeepSDF(DecoderConfig(**config))
 
 def _load_verified(path, digest):
     "Tensors of a file; `CheckpointError` when its digest is another"
@@ -317,9 +318,15 @@ def autocast_context(
 # %% ../../nbs/api/field/decoder.ipynb #f2ab87df
 def _to_numpy(parts): return torch.cat(parts).float().cpu().numpy()
 
+def _points_on(points, device):
+    "Points as float32 on a device"
+    if not isinstance(points, torch.Tensor):
+        points = torch.as_tensor(np.asarray(points, np.float32))
+    return points.detach().float().to(device)
+
 def query_decoder(
     decoder:DeepSDF,           # The network
-    points,                    # Points in the cube, (N,3), numpy or torch
+    points,                    # Points in the cube, (N,3), numpy or torch on any device
     latent:torch.Tensor,       # Code of the shape, (L,)
     activations:bool=False,    # Also return the exposed layers
     precision:str="float32",   # float32, bfloat16, or auto: bfloat16 where that is faster
@@ -327,7 +334,7 @@ def query_decoder(
     """Distances (N,) float32 as numpy, evaluated in chunks without gradients;
     with activations also a list of (N, width) float32 in layer order"""
     device = latent.device
-    points = torch.as_tensor(np.asarray(points, np.float32)).to(device)
+    points = _points_on(points, device)
     dtype = autocast_dtype(precision, device)
     chunk = 2048 if device.type == "cpu" else 262_144
     distances, layers = [], []

@@ -24,6 +24,7 @@ from ..core.runtime import progress
 from .dataset import batch_slice, load_dataset
 from .decoder import (
     Backbone, DecoderConfig, DeepSDF, autocast_context, autocast_dtype)
+from .device import seeded, to_device
 from .distributed import launch_processes, local_device, rank_and_world_size
 from .training import (
     LoopConfig, TrainingLoop, averaged_module, cosine_lr, train_loop)
@@ -81,7 +82,7 @@ def coarse_volume(
     "Distances on a coarse grid, from the four nearest samples by inverse squares, (14³,) float32"
     axis = np.linspace(-.45, .45, _GRID_CELLS)
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-    distance, nearest = cKDTree(points).query(grid, 4)
+    distance, nearest = cKDTree(points).query(grid, range(1, min(4, len(points)) + 1))
     weight = 1 / (distance + 1e-3)**2
     mean = (np.asarray(sdf)[nearest] * weight).sum(1) / weight.sum(1)
     return np.clip(mean, -_GRID_CLAMP, _GRID_CLAMP).astype(np.float32)
@@ -122,12 +123,12 @@ class DeepSDFTrainer(TrainingLoop):
         decoder:DecoderConfig,       # Which network
         config:TrainConfig,          # How it is trained
     ):
-        torch.manual_seed(config.seed)
         self.data = data
         self.device = data.device
         self.dtype = autocast_dtype(config.precision, self.device)
-        self.decoder = DeepSDF(decoder).to(self.device)
-        codes = config.code_std * initial_codes(data, decoder.latent, config.code_start)
+        with seeded(config.seed):
+            self.decoder = DeepSDF(decoder).to(self.device)
+            codes = config.code_std * initial_codes(data, decoder.latent, config.code_start)
         self.codes = nn.Parameter(codes.to(self.device))
         self.last = nn.Module()         # the last loss of every shape
         losses = torch.full([len(data.names)], math.inf, device=self.device)
@@ -135,7 +136,7 @@ class DeepSDFTrainer(TrainingLoop):
         self.recent = deque(maxlen=config.log_every)    # (shapes, losses) of the last steps
         groups = [{"params": list(self.decoder.parameters()), "peak": config.lr},
                   {"params": [self.codes], "peak": config.code_lr or config.lr}]
-        optim = torch.optim.Adam(groups, fused=self.device.type != "mps")
+        optim = torch.optim.Adam(groups, fused=self.device.type in ("cpu", "cuda"))
         modules = {"decoder": self.decoder, "codes": nn.ParameterList([self.codes]),
                    "last": self.last}
         key = {"decoder": asdict(decoder), "train": asdict(config), "data": data.digest,
@@ -145,12 +146,12 @@ class DeepSDFTrainer(TrainingLoop):
 # %% ../../nbs/api/field/deepsdf.ipynb #259d1ae4
 @patch
 def _batch(self:DeepSDFTrainer, step):
-    "Shapes of a step's batch, positions in it that are this process's, first point, points each"
+    "Shapes of a step's batch, those of them that are this process's, first point, points each"
     data, config = self.data, self.config
     shapes, start, n = batch_slice(
         step, len(data.names), data.n_points, config.shapes, config.points, config.seed)
     rank, world_size = rank_and_world_size()
-    return shapes, torch.arange(len(shapes))[rank::world_size], start, n
+    return shapes, shapes[rank::world_size], start, n
 
 @patch
 def one_step(self:DeepSDFTrainer):
@@ -159,21 +160,29 @@ def one_step(self:DeepSDFTrainer):
     for group in self.optim.param_groups:
         group["lr"] = cosine_lr(self.step, config.steps, group["peak"], config.warmup)
     shapes, mine, start, n = self._batch(self.step)
-    points, sdf = self.data.batch(shapes[mine], start, n)
-    next_shapes, next_mine, next_start, next_n = self._batch(self.step + 1)
-    self.data.prefetch(next_shapes[next_mine], next_start, next_n)
+    points, sdf = self.data.batch(mine, start, n)
+    self.data.prefetch(*self._batch(self.step + 1)[1:])
     losses = torch.zeros(len(shapes), device=self.device)
-    chunk = _CPU_CHUNK if self.device.type == "cpu" else points.shape[:2].numel()
-    size = max(1, chunk // points.shape[1])     # shapes that pass the network together
-    for part, x, y in zip(mine.split(size), points.split(size), sdf.split(size)):
-        if not len(part): continue              # more processes than shapes
-        losses[part] = self._backward(x, y, shapes[part].to(self.device), len(shapes))
+    if len(mine):                               # there may be more processes than shapes
+        rank, world_size = rank_and_world_size()
+        losses[rank::world_size] = self._accumulate(mine, points, sdf, len(shapes))
     self.apply_gradients([losses])
     self.record(loss=losses.mean())
-    self.last.loss[shapes] = losses
+    self.last.loss[to_device(shapes, self.device)] = losses
     self.recent.append((shapes, losses))
 
 # %% ../../nbs/api/field/deepsdf.ipynb #4715fde7
+@patch
+def _accumulate(self:DeepSDFTrainer, shapes, points, sdf, batch_size):
+    "Add the gradients of some shapes, on a CPU a few at a time; the loss of each"
+    chunk = _CPU_CHUNK if self.device.type == "cpu" else points.shape[:2].numel()
+    size = max(1, chunk // points.shape[1])     # shapes that pass the network together
+    losses = []
+    shapes = to_device(shapes, self.device)
+    for part, x, y in zip(shapes.split(size), points.split(size), sdf.split(size)):
+        losses.append(self._backward(x, y, part, batch_size))
+    return torch.cat(losses)
+
 @patch
 def _backward(self:DeepSDFTrainer, points, sdf, shapes, batch_size):
     "Add the gradients of the whole loss; returns the clamped L1 of each shape"

@@ -4,35 +4,42 @@
 
 # %% auto #0
 __all__ = ['nearest_codes', 'code_residuals', 'optimise_code', 'FitConfig', 'fine_tune_decoder', 'FittedShape', 'fit_shape',
-           'cached_fit']
+           'fit_origin', 'count_loaded_fits', 'cached_fit']
 
 # %% ../../nbs/api/field/fitting.ipynb #c97d918c
 import copy
-import inspect
+import math
 import time
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..core.errors import CheckpointError
+from ..core.errors import CheckpointError, InputError, SdfDinoError
 from ..core.files import content_hash, load_tensors, save_tensors
+from ..core.revision import code_revision, revision_id
 from ..core.runtime import progress
 from .dataset import batch_indices
 from .decoder import Backbone, DeepSDF, autocast_context, autocast_dtype
 from .deepsdf import sdf_loss
+from .device import all_finite, to_device
 from .reconstruction import reconstruction_quality
-from .training import cosine_lr, tune_malloc
+from .training import cosine_lr
 from ..geometry.sampling import SDFSamples
 
 # %% ../../nbs/api/field/fitting.ipynb #4a98cbd4
 _MISFIT_POINTS = 65_536     # points that pass the network together
 
 def _tensors(samples, n, device):
-    "The first `n` points, a random subset, and their distances; None for all"
+    "The first `n` points, a random subset, and their distances; `InputError` for NaN. None: all"
     points = np.asarray(samples.points[:n], np.float32)
     sdf = np.asarray(samples.sdf[:n], np.float32)
+    if not (np.isfinite(points).all() and np.isfinite(sdf).all()):
+        name = samples.meta.get("name", "samples")
+        raise InputError(name, "has samples that are not finite", "Prepare this shape again")
     return torch.from_numpy(points).to(device), torch.from_numpy(sdf).to(device)
 
 @torch.no_grad()
@@ -50,6 +57,13 @@ def _training_setting(backbone, name):
     return backbone.info.get("train", {}).get(name, {"clamp": .1, "prior": 1e-4}[name])
 
 # %% ../../nbs/api/field/fitting.ipynb #2a63f6d2
+def _check_misfit(names, misfit):
+    "`CheckpointError` names the codes whose fields are not finite"
+    bad = [name for name, value in zip(names, misfit.cpu().tolist()) if not math.isfinite(value)]
+    if bad:
+        cause = f"has fields that are not finite, of {', '.join(bad[:3])}"
+        raise CheckpointError("backbone", cause, "Load or train it again")
+
 def nearest_codes(
     backbone:Backbone,       # A backbone
     samples:SDFSamples,      # Samples of a new shape
@@ -58,7 +72,7 @@ def nearest_codes(
     precision:str="auto",    # auto, float32 or bfloat16
 )->list:
     """Names of the training codes whose fields are closest to the samples, best first;
-    `CheckpointError` when the backbone has no codes"""
+    `CheckpointError` when the backbone has no codes, or fields that are not finite"""
     if not backbone.latents:
         raise CheckpointError("backbone", "has no latent codes", "Train it on at least one shape")
     names = list(backbone.latents)
@@ -68,8 +82,9 @@ def nearest_codes(
     for n_points, remaining in rounds:
         if 1 < n and len(names) <= n: break     # nothing to choose
         points, sdf = _tensors(samples, n_points, backbone.device)
-        order = _misfit(backbone.decoder, codes, points, sdf, clamp, dtype).argsort()
-        order = order[:max(remaining or n, n)]
+        misfit = _misfit(backbone.decoder, codes, points, sdf, clamp, dtype)
+        _check_misfit(names, misfit)
+        order = misfit.argsort()[:max(remaining or n, n)]
         names = [names[i] for i in order.tolist()]
         codes = codes[order]
     return names[:n]
@@ -126,11 +141,15 @@ def optimise_code(
     dtype=None,                  # Type of matrix products; None for float32
     tolerance:float=2e-3,        # Stop when three steps together gain less than this share
 )->tuple:
-    "Damped Gauss–Newton on clamped L1 and prior; (code (L,), losses at the start and of each step)"
+    """Damped Gauss–Newton on clamped L1 and prior; (code (L,), losses at the start and after each
+    step). `SdfDinoError` when the first loss is not finite; a step to such a loss is never taken"""
     def loss(z):
         misfit = _misfit(decoder, z[None], points, sdf, clamp, dtype)[0]
         return float(misfit + prior * z.square().sum())
     losses = [loss(code)]
+    if not math.isfinite(losses[0]):
+        fix = "Check the samples, the code and the decoder's weights"
+        raise SdfDinoError("latent-code optimisation", "begins at a loss that is not finite", fix)
     damping = 1e-2
     for _ in range(steps):
         if time.time() > deadline or damping > _MAX_DAMPING: break
@@ -165,6 +184,12 @@ def _finetune_lr(config, step, share_left):
     rate = cosine_lr(step, config.finetune_steps, config.finetune_lr, warmup)
     return min(rate, 3 * config.finetune_lr * share_left)
 
+def _check_tuned(decoder, code, steps):
+    "`SdfDinoError` when a fine-tuning has diverged"
+    if all_finite([code, *decoder.parameters()]): return
+    cause = f"ends with weights that are not finite, after {steps} steps"
+    raise SdfDinoError("decoder fine-tuning", cause, "Lower finetune_lr, or check the samples")
+
 def fine_tune_decoder(
     decoder:DeepSDF,             # Not changed
     code:torch.Tensor,           # Code to start from, (L,)
@@ -176,12 +201,14 @@ def fine_tune_decoder(
     deadline:float=float("inf"), # When to stop, as `time.time()`
     loss=sdf_loss,               # Function of predictions (1,n), targets (1,n,…) and δ
 )->tuple:
-    "Adam on a copy of the decoder and on the code; (frozen copy, code (L,), steps taken)"
+    """Adam on a copy of the decoder and on the code; (frozen copy, code (L,), steps taken).
+    `SdfDinoError` when they end in values that are not finite"""
     began = time.time()
     decoder = copy.deepcopy(decoder).requires_grad_(True)
     code = code.detach().clone().requires_grad_(True)
     dtype = autocast_dtype(config.precision, points.device)
-    optim = torch.optim.Adam([code, *decoder.parameters()], fused=points.device.type != "mps")
+    optim = torch.optim.Adam(
+        [code, *decoder.parameters()], fused=points.device.type in ("cpu", "cuda"))
     taken = 0
     for step in progress(range(config.finetune_steps), desc="fine-tune"):
         spent = time.time() - began
@@ -189,6 +216,7 @@ def fine_tune_decoder(
         share_left = 1 - spent / (deadline - began)
         optim.param_groups[0]["lr"] = _finetune_lr(config, step, share_left)
         _, batch = batch_indices(step, 1, len(sdf), 1, config.finetune_points, config.seed)
+        batch = to_device(batch, points.device)
         with autocast_context(points.device, dtype):
             predicted = decoder(points[batch][None], code[None])
         optim.zero_grad(set_to_none=True)
@@ -196,6 +224,7 @@ def fine_tune_decoder(
         (misfit + prior * code.square().sum()).backward()
         optim.step()
         taken += 1
+    _check_tuned(decoder, code, taken)
     return decoder.eval().requires_grad_(False), code.detach(), taken
 
 # %% ../../nbs/api/field/fitting.ipynb #81b061b6
@@ -230,9 +259,9 @@ def fit_shape(
     samples:SDFSamples,            # Samples of the shape
     config:FitConfig=FitConfig(),  # Budget
 )->FittedShape:
-    "Fit a code to a shape, and with `finetune_steps` a copy of the decoder too"
+    """Fit a code to a shape, and with `finetune_steps` a copy of the decoder too; `InputError` for
+    samples, `SdfDinoError` for a fit that are not finite"""
     began = time.time()
-    tune_malloc()
     decoder = backbone.decoder
     clamp = _training_setting(backbone, "clamp")
     prior = _training_setting(backbone, "prior")
@@ -263,13 +292,25 @@ def fit_shape(
 # %% ../../nbs/api/field/fitting.ipynb #e70ece80
 _FIT_FIELDS = ("start", "steps", "seconds", "timed_out", "quality", "code_quality")
 
+def fit_origin(
+    backbone:Backbone,       # As in `fit_shape`
+    config:FitConfig,        # As in `fit_shape`
+)->dict:
+    "What a fit follows from beside samples, network and codes: settings, code, precision, device"
+    dtype = autocast_dtype(config.precision, backbone.device) or torch.float32
+    code = revision_id(code_revision("field.fitting:fit_shape"))
+    return {"code": code, "dtype": str(dtype), "device": backbone.device.type,
+            "clamp": _training_setting(backbone, "clamp"),
+            "prior": _training_setting(backbone, "prior"), "fit": asdict(config)}
+
 def _fit_digest(backbone, samples, config):
-    "Digest of the samples, the backbone, the settings, and the code of this module"
-    functions = (_misfit, nearest_codes, code_residuals, _normal_equations, _damped_step,
-                 optimise_code, _finetune_lr, fine_tune_decoder, _best_start, fit_shape)
-    arrays = {"points": np.asarray(samples.points), "sdf": np.asarray(samples.sdf)}
-    code = [inspect.getsource(function) for function in functions]
-    return content_hash(arrays, {"backbone": backbone.hash, "code": code, **asdict(config)})[:16]
+    "Digest of the samples, the network, its codes, and what `fit_origin` names"
+    arrays = {name: np.asarray(getattr(samples, name)) for name in ("points", "sdf", "surface")}
+    for name, tensor in backbone.decoder.state_dict().items():
+        arrays[f"decoder.{name}"] = tensor.cpu().numpy()
+    for name, code in backbone.latents.items(): arrays[f"code.{name}"] = code.cpu().numpy()
+    network = {"decoder": asdict(backbone.decoder.config), "names": list(backbone.latents)}
+    return content_hash(arrays, {**network, **fit_origin(backbone, config)})[:16]
 
 def _save_fit(path, fit):
     "Write a fit to one file"
@@ -288,21 +329,29 @@ def _load_fit(path, backbone):
     return FittedShape(decoder, latent, code_latent=code_latent, **meta)
 
 # %% ../../nbs/api/field/fitting.ipynb #d00bca73
+_loaded_seconds = ContextVar("_loaded_seconds", default=None)
+
+@contextmanager
+def count_loaded_fits():
+    "Yields a list; each fit that `cached_fit` loads in the block adds the seconds it once took"
+    seconds = []
+    token = _loaded_seconds.set(seconds)
+    try: yield seconds
+    finally: _loaded_seconds.reset(token)
+
 def cached_fit(
     folder,                        # Where fits are kept; None for nowhere
     backbone:Backbone,             # As in `fit_shape`
     samples:SDFSamples,            # As in `fit_shape`
     config:FitConfig=FitConfig(),  # As in `fit_shape`
 )->FittedShape:
-    "The fit of a shape, from its file if there is one; `cached_fit.seconds_saved` adds up the gain"
+    "The fit of a shape, from its file if there is one"
     if folder is None: return fit_shape(backbone, samples, config)
     path = Path(folder)/f"{_fit_digest(backbone, samples, config)}.safetensors"
     if path.exists():
         fit = _load_fit(path, backbone)
-        cached_fit.seconds_saved += fit.seconds
+        if _loaded_seconds.get() is not None: _loaded_seconds.get().append(fit.seconds)
         return fit
     fit = fit_shape(backbone, samples, config)
     if not fit.timed_out: _save_fit(path, fit)      # one that timed out may go further next time
     return fit
-
-cached_fit.seconds_saved = 0.

@@ -23,6 +23,7 @@ from torch import nn
 from ..core.errors import MismatchError, SdfDinoError
 from ..core.files import atomic_write, load_tensors, project_root, save_tensors, write_json
 from ..core.runtime import progress
+from .device import all_finite
 from .distributed import all_reduce_sum, rank_and_world_size
 from .training_log import TrainingLog
 
@@ -88,6 +89,14 @@ class TrainingLoop:
         "For a subclass: what had the loss that is not finite; index -1 is the last step"
         return "weights"
 
+    def logs_after(self,
+        step:int,   # Number of steps taken
+    )->bool:
+        "Whether recorded values are read when so many steps are taken"
+        config = self.config
+        due = step % config.log_every == 0 or step % config.save_every == 0
+        return due or step >= config.steps
+
     def log_extras(self)->dict:
         "For a subclass: more entries for a log line, scalars or lists of names"
         return {}
@@ -135,8 +144,7 @@ def _check_losses(loop, losses):
 
 def _check_weights(loop):
     "`SdfDinoError` when a weight is not finite"
-    def is_finite(module): return all(p.isfinite().all() for p in module.parameters())
-    bad = [name for name, module in loop.modules.items() if not is_finite(module)]
+    bad = [name for name, module in loop.modules.items() if not all_finite(module.parameters())]
     if not bad: return
     cause = f"has weights that are not finite after step {loop.step}"
     fix = "Lower lr, set clip, or leave out a term such as the eikonal one"
@@ -149,7 +157,7 @@ def flush_metrics(
     values = {}
     for name, recorded in loop.pending.items():
         stacked = torch.stack([torch.as_tensor(value) for value in recorded])
-        values[name] = stacked.cpu().double().numpy()
+        values[name] = stacked.cpu().double().numpy()      # not all devices have float64
     if "loss" in values: _check_losses(loop, values["loss"])
     _check_weights(loop)
     for name, array in values.items(): loop.history.setdefault(name, []).extend(array.tolist())
@@ -293,7 +301,6 @@ def train_loop(
     config = loop.config
     path = Path(folder)/"state.safetensors"
     writes = rank_and_world_size()[0] == 0      # only the first process does
-    tune_malloc()
     if path.exists(): load_state(loop, path)
     log = TrainingLog(folder, loop.step) if writes else None
     bar = progress(total=config.steps, initial=loop.step, desc=desc, disable=not writes)
@@ -301,15 +308,15 @@ def train_loop(
     while not loop.stop_reason:
         if loop.step < config.steps: loop.one_step()
         bar.update(loop.step - bar.n)
-        save_now = loop.step % config.save_every == 0
-        if save_now or loop.step % config.log_every == 0 or loop.step >= config.steps:
+        if loop.logs_after(loop.step):
             means = flush_metrics(loop)
             loop.stop_reason = _stop_reason(loop)
             speed = rate.read(loop.step)
             if writes and means:
                 log.write(loop.step, **means, **loop.log_extras(), steps_per_second=speed)
             bar.set_postfix_str(f"loss {means.get('loss', 0):.5f}", refresh=False)
-        if writes and (save_now or loop.stop_reason): save_state(loop, path)
+        save_now = loop.step % config.save_every == 0 or loop.stop_reason
+        if writes and save_now: save_state(loop, path)
     bar.close()
     if writes: log.close()
     return loop.stop_reason

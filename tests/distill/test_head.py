@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import sdf_dino
-from sdf_dino.core.errors import CheckpointError, MismatchError, ParameterError
+from sdf_dino.core.errors import CheckpointError, MismatchError, ParameterError, SdfDinoError
 from sdf_dino.core.files import read_json, write_json
 from sdf_dino.distill.test_time_adaptation import adapt_head_to_shape, fit_output_layer
 from sdf_dino.distill.head import HeadConfig, ProjectionHead, load_head, save_head
@@ -73,3 +73,21 @@ def test_a_head_with_attention_adapts_by_steps_alone():
 def test_the_top_level_names_lead_to_these_classes():
     assert sdf_dino.ProjectionHead is ProjectionHead
     assert sdf_dino.DINOLoss.__module__ == "sdf_dino.distill.losses"
+
+
+@pytest.mark.parametrize("name", ["activations", "affinity"])
+@pytest.mark.parametrize("steps", [0, 2])
+def test_values_that_are_not_finite_are_not_adapted_to(name, steps):
+    head = ProjectionHead(HeadConfig(6, (12, 8), features=4)).eval()
+    given = {"activations": torch.randn(30, 6), "affinity": torch.ones(30, 30)}
+    given[name][3, 2] = torch.nan
+    with pytest.raises(ParameterError, match=f"{name}: has values that are not finite"):
+        adapt_head_to_shape(head, **given, steps=steps)
+
+
+@pytest.mark.parametrize("attend", [0, 1])
+def test_an_adaptation_that_diverges_is_an_error(attend):
+    head = ProjectionHead(HeadConfig(6, (12, 8), features=4, attend=attend)).eval()
+    affinity = -torch.ones(30, 30)          # whose normalisation has no root
+    with pytest.raises(SdfDinoError, match="head: has weights that are not finite after 2 steps"):
+        adapt_head_to_shape(head, torch.randn(30, 6), affinity, steps=2)

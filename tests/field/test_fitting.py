@@ -1,4 +1,5 @@
-"Budgets of a fit, and the choice of a start among many codes"
+"Budgets of a fit, the choice of a start among many codes, fits that are not finite, and fits that are kept"
+import copy
 import time
 from pathlib import Path
 
@@ -6,10 +7,10 @@ import pytest
 import torch
 
 import sdf_dino.field.fitting
-from sdf_dino.core.errors import CheckpointError
+from sdf_dino.core.errors import CheckpointError, InputError, SdfDinoError
 from sdf_dino.field.decoder import Backbone
 from sdf_dino.field.fitting import (
-    FitConfig, fine_tune_decoder, fit_shape, nearest_codes, optimise_code)
+    FitConfig, cached_fit, count_loaded_fits, fine_tune_decoder, fit_shape, nearest_codes, optimise_code)
 from sdf_dino.geometry.sampling import Sampler, sample_sdf
 from sdf_dino.geometry.shapes import probe_shapes
 
@@ -78,3 +79,59 @@ def test_fine_tuning_is_annealed_before_its_time_is_over(backbone, table, monkey
     fine_tune_decoder(backbone.decoder, code, *tensors(table), config, deadline=.3)
     assert 250 < len(rates) < 310
     assert rates[-1] < .2 * max(rates)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_fine_tuning_that_diverges_is_an_error(backbone, table, bad):
+    points, sdf = tensors(table)
+    def burst(predicted, target, clamp): return bad * predicted.sum(-1)
+    config = FitConfig(finetune_steps=3, finetune_points=64)
+    with pytest.raises(SdfDinoError, match="decoder fine-tuning: ends with weights that are not finite, after 3"):
+        fine_tune_decoder(backbone.decoder, backbone.latents["table"], points, sdf, config, loss=burst)
+
+
+@pytest.mark.parametrize("name", ["points", "sdf"])
+def test_samples_that_are_not_finite_are_refused_by_name(backbone, table, name):
+    broken = copy.deepcopy(table)
+    getattr(broken, name)[3] = float("nan")
+    with pytest.raises(InputError, match="table: has samples that are not finite"): fit_shape(backbone, broken)
+
+
+def test_codes_and_weights_that_are_not_finite_are_no_start(backbone, table):
+    codes = {**backbone.latents, "tower": backbone.latents["tower"] * torch.nan}
+    with pytest.raises(CheckpointError, match="not finite, of tower"):
+        nearest_codes(Backbone(backbone.decoder, codes), table)
+    with pytest.raises(SdfDinoError, match="begins at a loss that is not finite"):
+        optimise_code(backbone.decoder, codes["tower"], *tensors(table))
+
+
+QUICK = FitConfig(1, code_points=256, starts=1, precision="float32")
+
+
+def n_fits(folder): return len(list(folder.iterdir()))
+
+
+def test_a_kept_fit_is_loaded_and_its_seconds_counted_in_its_block_alone(backbone, table, tmp_path):
+    first = cached_fit(tmp_path, backbone, table, QUICK)
+    with count_loaded_fits() as outer:
+        with count_loaded_fits() as inner: again = cached_fit(tmp_path, backbone, table, QUICK)
+    assert inner == [first.seconds] and outer == [] and n_fits(tmp_path) == 1
+    assert torch.equal(first.latent, again.latent)
+
+
+def test_a_fit_of_another_precision_network_or_code_is_another_fit(backbone, table, tmp_path, monkeypatch):
+    cached_fit(tmp_path, backbone, table, QUICK)
+    auto = FitConfig(1, code_points=256, starts=1)
+    for dtype in (None, torch.bfloat16):        # of two machines that share the folder
+        monkeypatch.setattr("sdf_dino.field.fitting.autocast_dtype", lambda *_, dtype=dtype: dtype)
+        cached_fit(tmp_path, backbone, table, auto)
+    assert n_fits(tmp_path) == 3, "auto came to two precisions"
+    monkeypatch.undo()
+    others = [Backbone(backbone.decoder, {"only": backbone.latents["table"] + 1}, backbone.info, backbone.hash),
+              Backbone(copy.deepcopy(backbone.decoder), backbone.latents, backbone.info, backbone.hash)]
+    others[1].decoder.out.bias.add_(.01)
+    for other in others: cached_fit(tmp_path, other, table, QUICK)
+    assert n_fits(tmp_path) == 5, "other codes, other weights"
+    monkeypatch.setattr("sdf_dino.field.fitting.code_revision", lambda *_: {"modules": {"field.decoder": "new"}})
+    cached_fit(tmp_path, backbone, table, QUICK)
+    assert n_fits(tmp_path) == 6, "other code of the network"
