@@ -30,7 +30,7 @@ from .files import (
 from sdf_dino.core.revision import (
     cached_file_hash, code_revision, package_dir, reference_target, revision_changes,
     weights_revision)
-from .runtime import pick_device
+from .runtime import available_cores, pick_device
 
 # %% ../../nbs/api/core/runs.ipynb #c075e246
 JOB_FOLDERS = ("pipeline", "experiments", "tutorials")      # in nbs/
@@ -217,7 +217,7 @@ def environment()->dict:
     return {"commit": _git("rev-parse", "HEAD"),
             "dirty": bool(_git("status", "--porcelain", "--", "nbs", "sdf_dino")),
             "python": platform.python_version(), "platform": platform.platform(),
-            "cores": os.cpu_count(), "gpu": gpu, "threads": torch.get_num_threads(),
+            "cores": available_cores(), "gpu": gpu, "threads": torch.get_num_threads(),
             "packages": {name: versions[name] for name in _RECORDED if name in versions}}
 
 # %% ../../nbs/api/core/runs.ipynb #a909b10c

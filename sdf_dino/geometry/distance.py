@@ -13,10 +13,15 @@ from importlib.util import find_spec
 import igl
 import numpy as np
 import trimesh
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
-from ..core.errors import InputError, ParameterError
+from ..core.errors import ParameterError
 from ..core.runtime import pick_device
-from .repair import RepairedMesh, WindingNumber, mesh_defects, union_solids
+from .loading import as_mesh
+from .repair import (
+    RepairedMesh, WindingNumber, mesh_defects, native_arrays, union_solids)
+from .validation import MeshRejected
 
 # %% ../../nbs/api/geometry/distance.ipynb #5c5e96ca
 class TriangleTree:
@@ -25,8 +30,7 @@ class TriangleTree:
         vertices:np.ndarray,   # (V,3)
         faces:np.ndarray,      # (F,3), one face or more
     ):
-        self.vertices = np.ascontiguousarray(vertices, float)
-        self.faces = np.ascontiguousarray(faces, np.int64)
+        self.vertices, self.faces = native_arrays(vertices, faces)
         self.tree = igl.AABB()
         self.tree.init(self.vertices, self.faces)
 
@@ -44,6 +48,7 @@ def nearest_face(
     points:np.ndarray,      # Query points in the units of the mesh, (N,3)
 )->np.ndarray:              # Face indices, (N,)
     "The face that is closest to each point"
+    mesh = as_mesh(mesh)
     return TriangleTree(mesh.vertices, mesh.faces).closest(points)[1]
 
 def distance_to_faces(
@@ -57,18 +62,19 @@ def distance_to_faces(
 
 # %% ../../nbs/api/geometry/distance.ipynb #3e821edb
 class DistanceMesh:
-    "A mesh prepared for distance queries; `InputError` when no face is left after repair"
+    "A mesh prepared for distance queries; `MeshRejected` when no face is left after repair"
     def __init__(self,
-        mesh,   # `trimesh.Trimesh` in any units, or its `RepairedMesh`
+        mesh,   # Anything that `as_mesh` takes, in any units, or its `RepairedMesh`
     ):
         self.repaired = mesh if isinstance(mesh, RepairedMesh) else RepairedMesh(mesh)
         if not len(self.repaired.faces):
-            raise InputError(self.repaired.source, "has no whole face", "Export it again")
+            raise MeshRejected(self.repaired.source, "no-whole-face")
         known_sound = None if self.repaired.defects else True
         self.vertices, self.faces, self.n_united = union_solids(
             self.repaired.vertices, self.repaired.faces, known_sound)
         self.is_sound = bool(known_sound) or not mesh_defects(self.vertices, self.faces)
-        self.scale = float(np.ptp(self.vertices, axis=0).max())
+        self.low, self.high = self.vertices.min(0), self.vertices.max(0)
+        self.scale = float((self.high - self.low).max())
         self._warp_meshes = {}
 
     @cached_property
@@ -89,13 +95,17 @@ class DistanceMesh:
             self._warp_meshes[device] = warp_mesh(self.to_unit(self.vertices), self.faces, device)
         return self._warp_meshes[device]
 
+    def in_box(self, points):
+        "Which points lie in its bounding box"
+        return ((points >= self.low) & (points <= self.high)).all(1)
+
     def to_unit(self, points): return (points - self.vertices.mean(0))/self.scale
 
     @property
     def state(self)->str:
         "What was done to the mesh, in words"
         done = []
-        if self.repaired.defects: done.append(f"repaired: {self.repaired.defects}")
+        if self.repaired.defects: done.append(self.repaired.state)
         if self.n_united: done.append(f"{self.n_united} solids united")
         return "; ".join(done) or "sound mesh"
 
@@ -118,32 +128,34 @@ def _in_morton_order(distance, mesh, points):
     return out
 
 # %% ../../nbs/api/geometry/distance.ipynb #94857c65
-def _is_inside(mesh, points): return np.abs(mesh.winding(points)) > .5
+_NEIGHBOURS = (1, 2, 4, 8, 16, 32)   # Steps in the order of the points
+
+def _same_side_groups(points, distance):
+    "Group of each point, (N,), and the point of each group that is farthest from the surface, (G,)"
+    pairs = []
+    for step in _NEIGHBOURS:
+        gap = points[step:] - points[:-step]
+        reach = np.maximum(distance[step:], distance[:-step])*.999    # rounding
+        first = np.flatnonzero(np.einsum("ij,ij->i", gap, gap) < reach**2)
+        pairs.append(np.stack([first, first + step]))
+    pairs = np.concatenate(pairs, 1)
+    graph = coo_matrix((np.ones(pairs.shape[1], bool), pairs), [len(points)]*2)
+    n_groups, group = connected_components(graph, directed=False)
+    farthest = np.empty(n_groups, int)
+    order = np.argsort(distance)
+    farthest[group[order]] = order
+    return group, farthest
+
+def _is_inside(mesh, points, distance):
+    if not mesh.is_sound: return mesh.winding.inside(points)
+    group, farthest = _same_side_groups(points, distance)
+    return mesh.winding.inside(points[farthest])[group]
 
 def _by_winding(mesh, points):
     distance, _, _ = mesh.tree.closest(points)
-    return np.where(_is_inside(mesh, points), -distance, distance)
+    return np.where(_is_inside(mesh, points, distance), -distance, distance)
 
 def _exact_distance(mesh, points, device): return _in_morton_order(_by_winding, mesh, points)
-
-# %% ../../nbs/api/geometry/distance.ipynb #93d9e8b1
-_PSEUDONORMAL = igl.SignedDistanceType.SIGNED_DISTANCE_TYPE_PSEUDONORMAL
-_N_CHECKED = 4096   # Points at which the winding number checks the sign
-
-def _signs_agree(mesh, points, signed):
-    "Whether the winding number confirms the signs, away from the surface"
-    clear = np.abs(signed) > 1e-6*mesh.scale
-    wrong = _is_inside(mesh, points) != (signed < 0)
-    return not (wrong & clear).any()
-
-def _by_normals(mesh, points):
-    signed = igl.signed_distance(points, mesh.vertices, mesh.faces, _PSEUDONORMAL)[0]
-    step = max(1, min(16, len(points)//_N_CHECKED))
-    checked = np.ascontiguousarray(points[::step])
-    if np.isfinite(signed).all() and _signs_agree(mesh, checked, signed[::step]): return signed
-    return _by_winding(mesh, points)
-
-def _normals_distance(mesh, points, device): return _in_morton_order(_by_normals, mesh, points)
 
 # %% ../../nbs/api/geometry/distance.ipynb #feceadd0
 def _split_triangles(triangles, is_long):
@@ -190,12 +202,12 @@ def subdivide_mesh(
 # %% ../../nbs/api/geometry/distance.ipynb #99e0a0dc
 def _subdivided_pysdf(mesh):
     from pysdf import SDF
-    vertices, faces = subdivide_mesh(mesh.vertices, mesh.faces, .02*mesh.scale)
+    vertices, faces = subdivide_mesh(mesh.to_unit(mesh.vertices), mesh.faces, .02)
     return SDF(vertices.astype(np.float32), faces.astype(np.uint32))
 
 def _pysdf_distance(mesh, points, device):
-    inside_positive = mesh.pysdf(np.ascontiguousarray(points, dtype=np.float32))
-    return -inside_positive.reshape(-1)
+    inside_positive = mesh.pysdf(np.ascontiguousarray(mesh.to_unit(points), dtype=np.float32))
+    return -inside_positive.reshape(-1)*mesh.scale
 
 # %% ../../nbs/api/geometry/distance.ipynb #708f3bed
 def warp_module():
@@ -254,9 +266,7 @@ def _warp_distance(mesh, points, device):
     return warp_signed_distance(mesh.warp_mesh(device), mesh.to_unit(points), device)*mesh.scale
 
 # %% ../../nbs/api/geometry/distance.ipynb #a9f82eda
-BACKENDS = {"exact": _exact_distance, "normals": _normals_distance, "pysdf": _pysdf_distance,
-            "warp": _warp_distance}
-_MIN_FACES_FOR_NORMALS = 2000
+BACKENDS = {"exact": _exact_distance, "pysdf": _pysdf_distance, "warp": _warp_distance}
 
 def _as_distance_mesh(mesh): return mesh if isinstance(mesh, DistanceMesh) else DistanceMesh(mesh)
 
@@ -273,8 +283,7 @@ def choose_backend(
     may_use_gpu = find_spec("warp") and device != "cpu"    # otherwise torch need not be loaded
     if may_use_gpu and pick_device(device).type == "cuda":
         return "warp", f"a GPU is at hand, {mesh.state}"
-    use_normals = mesh.is_sound and len(mesh.faces) >= _MIN_FACES_FOR_NORMALS
-    return "normals" if use_normals else "exact", f"{mesh.state}, {len(mesh.faces):,} faces"
+    return "exact", f"{mesh.state}, {len(mesh.faces):,} faces"
 
 # %% ../../nbs/api/geometry/distance.ipynb #ea28e050
 def _check_points(points):
@@ -286,16 +295,18 @@ def _check_points(points):
     return points
 
 def signed_distance(
-    mesh,                # `trimesh.Trimesh`, or a `DistanceMesh` for several queries
+    mesh,                # Anything that `as_mesh` takes, or a `DistanceMesh` for several queries
     points:np.ndarray,   # Query points in the units of the mesh, (N,3)
-    backend:str="auto",  # exact, normals, pysdf, warp, or auto
+    backend:str="auto",  # exact, pysdf, warp, or auto
     device:str="auto",   # Device of Warp; the others use the CPU
 )->np.ndarray:           # (N,) float32, negative inside
     "Signed distance from points to the solid of a mesh; `ParameterError` for invalid points"
     points = _check_points(points)
     mesh = _as_distance_mesh(mesh)
     name, _ = choose_backend(mesh, backend, device)
-    where = pick_device(device).type if name == "warp" else "cpu"
+    where = str(pick_device(device)) if name == "warp" else "cpu"
     if where == "mps": where = "cpu"    # Warp has no back end for it
     if not len(points): return np.zeros(0, np.float32)
-    return BACKENDS[name](mesh, points, where).astype(np.float32)
+    distance = BACKENDS[name](mesh, points, where)
+    distance = np.where(mesh.in_box(points), distance, np.abs(distance))
+    return distance.astype(np.float32)

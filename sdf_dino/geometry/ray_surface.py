@@ -14,7 +14,8 @@ import trimesh
 
 from ..core.errors import InputError, ParameterError
 from .distance import DistanceMesh, TriangleTree
-from .normalisation import normalise_mesh
+from .loading import as_mesh
+from .normalisation import extent_warnings, normalise_mesh
 from .rays import RayScene, cavity_cells
 from .repair import WindingNumber
 from .sampling import MeshField
@@ -31,6 +32,7 @@ def mesh_winding(
     mesh:trimesh.Trimesh,    # Any triangles
 )->WindingNumber:
     "The winding number of a mesh, prepared for queries"
+    mesh = as_mesh(mesh)
     return WindingNumber(np.asarray(mesh.vertices, float), np.asarray(mesh.faces))
 
 def sound_share(
@@ -38,6 +40,7 @@ def sound_share(
     winding:WindingNumber=None,   # As from `mesh_winding`; None: prepared here
 )->float:
     "Share of the area whose winding number is 1 just below and 0 just above"
+    mesh = as_mesh(mesh)
     if winding is None: winding = mesh_winding(mesh)
     points, face = trimesh.sample.sample_surface(mesh, _N_PROBES, seed=0)
     step = mesh.face_normals[face] * _PROBE_STEP
@@ -75,9 +78,10 @@ def _lost_share(mesh, found):
     distance, _, _ = TriangleTree(found.vertices, found.faces).closest(points)
     return float((distance > 1.5 / FIELD_RESOLUTION).mean())
 
-def _field_surface(mesh, prepared, reason):
+def _field_surface(mesh, prepared, reason, device):
     "The zero set of the exact field; the raw triangles when there is none"
-    try: found = zero_set(MeshField(prepared.repaired).sdf, FIELD_RESOLUTION)
+    field = MeshField(prepared.repaired, device=device)
+    try: found = zero_set(field.sdf, FIELD_RESOLUTION)
     except InputError:
         warning = "it encloses no volume, so that its parts follow from creases alone"
         return RaySurface(mesh, "triangles", "it encloses no volume", [warning])
@@ -97,7 +101,7 @@ def _repaired_surface(prepared):
     kind = "union" if prepared.n_united else "repaired"
     return RaySurface(mesh, kind, prepared.state, [prepared.state], winding)
 
-def _solid_surface(mesh):
+def _solid_surface(mesh, device):
     "The first surface of a mesh that is sound"
     winding = mesh_winding(mesh)
     share = sound_share(mesh, winding)
@@ -107,7 +111,7 @@ def _solid_surface(mesh):
     repaired = _repaired_surface(prepared)
     if repaired is not None: return repaired
     reason = f"{1 - share:.0%} of its area is open, overlaps or is not oriented"
-    found = _field_surface(mesh, prepared, reason)
+    found = _field_surface(mesh, prepared, reason, device)
     if found.kind == "field": found.warnings.insert(0, reason)
     return found
 
@@ -132,25 +136,30 @@ def _dominant_shell(mesh, shell):
     if is_flat(largest.vertices): return None
     return largest if share >= DOMINANT_SHARE or _is_torn(largest) else None
 
-def _surface_of_shells(mesh):
+def _surface_of_shells(mesh, device):
     "The surface of a mesh of any number of shells"
     shell = mesh_shells(mesh)
     n_shells = shell.max() + 1
-    if n_shells == 1: return _solid_surface(mesh)
+    if n_shells == 1: return _solid_surface(mesh, device)
     dominant = _dominant_shell(mesh, shell)
-    if dominant is not None: return _solid_surface(dominant)
+    if dominant is not None: return _solid_surface(dominant, device)
     return RaySurface(mesh, "shells", f"it has {n_shells:,} shells", shell=shell)
 
 def ray_surface(
     mesh:trimesh.Trimesh,   # In the cube
     surface:str="auto",     # triangles: as they came; field: the zero set; shells: no rays
     shells:bool=True,       # Whether auto may choose shells; else the first that is sound
+    device:str="auto",      # Where distances are computed, as in `signed_distance`
 )->RaySurface:
     "The triangles for rays; `ParameterError` for an unknown word, `InputError` for a bad mesh"
+    mesh = as_mesh(mesh)
     if surface not in SURFACES:
         raise ParameterError("surface", f"is {surface!r}", f"Use one of {', '.join(SURFACES)}")
     if surface == "triangles": return RaySurface(mesh, "triangles", "as asked")
-    if surface == "field": return _field_surface(mesh, DistanceMesh(mesh), "as asked")
+    if surface == "field": return _field_surface(mesh, DistanceMesh(mesh), "as asked", device)
     if surface == "shells":
         return RaySurface(mesh, "shells", "as asked", shell=mesh_shells(mesh))
-    return _surface_of_shells(mesh) if shells else _solid_surface(mesh)
+    choose = _surface_of_shells if shells else _solid_surface
+    found = choose(mesh, device)
+    found.warnings += extent_warnings(mesh)
+    return found

@@ -7,15 +7,14 @@ __all__ = ['RAY_BACKENDS', 'RayScene', 'even_samples', 'cavity_cells', 'in_cavit
            'visibility', 'ambient_occlusion']
 
 # %% ../../nbs/api/geometry/rays.ipynb #b12e23d9
-from types import SimpleNamespace
-
 import igl
 import numpy as np
 import trimesh
 from scipy.ndimage import binary_dilation, label
 
 from ..core.errors import InputError, ParameterError
-from .repair import WindingNumber
+from .loading import as_mesh
+from .repair import WindingNumber, native_arrays
 from .validation import check_mesh
 from .visibility import (
     INSET_DEPTH, MIN_ENCLOSURE, Visibility, VisibilityConfig, enclosure_ratio)
@@ -83,8 +82,7 @@ class RayScene:
         faces,                # Triangles as vertex indices, (F,3)
         backend:str="auto",   # embree or igl; auto: embree where it is installed, else igl
     ):
-        vertices, faces = np.asarray(vertices), np.asarray(faces)
-        check_mesh(SimpleNamespace(vertices=vertices, faces=faces))
+        vertices, faces = native_arrays(vertices, faces)
         self.backend, self._rays = _build_backend(vertices, faces, backend)
 
     def first_hit(self,
@@ -137,7 +135,7 @@ def even_samples(
     seed:int=0,             # Same seed, same points
 )->tuple:                   # Points (n,3), unit normals of their faces (n,3), face indices (n,)
     "Evenly spread points; `InputError` without triangles, `ParameterError` for a negative n"
-    check_mesh(mesh)
+    mesh = as_mesh(mesh)
     if n < 0: raise ParameterError("n", f"is {n}", "Give 0 or more")
     n_candidates = max(1, 5 * n)
     candidates, faces = trimesh.sample.sample_surface(mesh, n_candidates, seed=seed)
@@ -163,7 +161,7 @@ def _inside_cells(winding, surface):
     regions, _ = label(~surface)
     region, first = np.unique(regions, return_index=True)
     centres = (np.stack(np.unravel_index(first, regions.shape), 1) + .5) / _GRID - .5
-    inside = (np.abs(winding(centres)) > .5) & (region > 0)     # region 0 is the surface
+    inside = winding.inside(centres) & (region > 0)     # region 0 is the surface
     return inside[regions]
 
 # %% ../../nbs/api/geometry/rays.ipynb #26949f89
@@ -179,6 +177,7 @@ def cavity_cells(
     winding:WindingNumber=None,   # Of the mesh; None: prepared here
 ):                          # (48,48,48) bool; None: there is no cavity
     "Cells of the cube that lie in a cavity or touch one; `InputError` for an unusable mesh"
+    mesh = as_mesh(mesh)
     surface = _surface_cells(_check_in_cube(mesh))
     if winding is None: winding = WindingNumber(np.asarray(mesh.vertices), np.asarray(mesh.faces))
     inside = _inside_cells(winding, surface)

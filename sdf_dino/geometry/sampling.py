@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import InputError, MismatchError, ParameterError
+from ..core.errors import InputError, MismatchError, ParameterError, import_extra
 from ..core.files import load_tensors, save_tensors
 from .distance import DistanceMesh, choose_backend, signed_distance
-from .loading import load_mesh, mesh_quality
+from .loading import load_mesh
+from .quality import mesh_quality
 from .normalisation import normalise_mesh
 from .repair import RepairedMesh
 from .shapes import COMPOUND_SEEDS, probe_shapes, random_compound
@@ -87,7 +88,7 @@ def mesh_path(
     "The path of a mesh that a parameter names"
     source, _, stem = name.partition(":")
     if source != "pyvista" or not stem: return Path(name)
-    from pyvista import examples
+    examples = import_extra("pyvista.examples", "render")
     return Path(examples.antfile).with_name(f"{stem}.ply")
 
 # %% ../../nbs/api/geometry/sampling.ipynb #8ca47c70

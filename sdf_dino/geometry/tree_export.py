@@ -15,7 +15,7 @@ from trimesh.exchange.gltf import export_glb
 
 from ..core.errors import ParameterError
 from ..core.files import atomic_write
-from .export import part_scene, part_table, set_linear_colors
+from .export import finish_tree, part_table, placed_parts
 from .part_tree import PartTree
 
 # %% ../../nbs/api/geometry/tree_export.ipynb #729c5fa9
@@ -58,8 +58,7 @@ def tree_scene(
     nested:dict,       # As `nested_parts` gives it
 )->trimesh.Scene:
     "The scene of the parts, with a node for each group"
-    parts = part_scene(mesh, labels).geometry
-    scene = trimesh.Scene()
+    parts, scene, root = placed_parts(mesh, labels)
     def add(node, parent):
         name = node["name"]
         if name in parts:
@@ -67,7 +66,7 @@ def tree_scene(
             return
         scene.graph.update(frame_from=parent, frame_to=name)
         for child in node["children"]: add(child, name)
-    add(nested, scene.graph.base_frame)
+    add(nested, root)
     return scene
 
 # %% ../../nbs/api/geometry/tree_export.ipynb #02415066
@@ -93,7 +92,7 @@ def write_tree(
                              f"Name it *{' or *'.join(TREE_FORMATS)}")
     if Path(path).suffix.lower() == ".glb":
         scene = tree_scene(mesh, labels, nested)
-        content = export_glb(scene, tree_postprocessor=set_linear_colors)
+        content = export_glb(scene, tree_postprocessor=finish_tree)
     else:
         record = tree_record(mesh, labels, tree, nested, sample_of_face)
         content = (json.dumps(record, indent=1) + "\n").encode()

@@ -153,7 +153,8 @@ def fit_part_fields(
     v, f, face = trimesh.remesh.subdivide_to_size(mesh.vertices, mesh.faces, config.seam, 20, True)
     fine = trimesh.Trimesh(v, f, process=False)
     labels = np.asarray(labels)[face]
-    field, gaps = MeshField(mesh), seam_distance(fine, labels)
+    field = MeshField(mesh, device=str(fit.latent.device))
+    gaps = seam_distance(fine, labels)
     parts = []
     for part in np.unique(labels):
         points, bounds, box = part_evidence(field, fine, labels, part, config, gaps)
@@ -190,8 +191,9 @@ def part_solid(
         return np.maximum(own, (own - others)/2)
     try: return _closed_surface(shape, sdf, resolution)
     except InputError:
-        fix = "Ask for fewer parts, or more steps"
-        raise InputError(f"part {part}", "has no inside of its own", fix) from None
+        cause = f"has no inside at {resolution} cells a side, so it may be thinner than a cell"
+        fix = f"Pass --resolution {2*resolution}, ask for fewer parts, or for more steps"
+        raise InputError(f"part {part}", cause, fix) from None
 
 def whole_solid(
     shape:Shape,            # Parts
@@ -265,7 +267,7 @@ def far_change(
     points = np.random.default_rng(seed).uniform(-.5, .5, (20_000, 3))
     for shape in (before, after):
         surface = _closed_surface(shape, shape.parts[part].sdf, resolution)
-        points = points[MeshField(surface).sdf(points) > clamp]
+        points = points[MeshField(surface, device="cpu").sdf(points) > clamp]
     old, new = before.part_sdf(points), after.part_sdf(points)
     others = (old.argmin(0) != part) & (new.argmin(0) != part)
     unclamped = np.abs(old.min(0) - new.min(0))

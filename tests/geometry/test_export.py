@@ -13,6 +13,8 @@ from sdf_dino.core.errors import ParameterError
 from sdf_dino.core.plotting import part_colors
 from sdf_dino.geometry import export
 from sdf_dino.geometry.loading import load_mesh
+from sdf_dino.geometry.part_tree import PartTree
+from sdf_dino.geometry.tree_export import write_tree
 
 LABELS = np.array([3, 0, 0, 3, 1, 1, 1, 3, 0, 0, 1, 3])
 
@@ -123,3 +125,68 @@ def test_labels_follow_their_faces_into_another_order(tmp_path):
         before, after = sphere.triangles[groups == part], written.triangles[labels == part]
         assert len(before) == len(after)
         assert np.allclose(before.mean((0, 1)), after.mean((0, 1)), atol=1e-6)
+
+
+PLACES = pytest.mark.parametrize("shift, scale", [
+    ((500_000, 5_200_000, 100), 1), ((0, 0, 0), 1e-20), ((0, 0, 0), 1e-6), ((0, 0, 0), 1e6), ((0, 0, 0), 1e20)])
+
+
+def placed_ball(shift, scale):
+    ball = trimesh.creation.icosphere(3, .5)
+    return trimesh.Trimesh(ball.vertices*scale + shift, ball.faces, process=False)
+
+
+def measure(mesh, scale):
+    "Number of distinct vertices, and the volume in units of the scale"
+    vertices = (mesh.vertices - mesh.bounds.mean(0))/scale
+    return len(np.unique(mesh.vertices, axis=0)), trimesh.Trimesh(vertices, mesh.faces, process=False).volume
+
+
+@PLACES
+@pytest.mark.parametrize("name", ["ball.glb", "ball.ply", "ball.obj"])
+def test_a_mesh_anywhere_comes_back_as_it_was(tmp_path, name, shift, scale):
+    ball = placed_ball(shift, scale)
+    export.write_parts(ball, (ball.triangles_center[:, 0] > shift[0]).astype(int), tmp_path / name)
+    back = trimesh.load_scene(tmp_path / name, process=False).to_geometry()
+    (count, volume), (_, volume_back) = measure(ball, scale), measure(back, scale)
+    assert len(np.unique(back.vertices, axis=0)) == count
+    assert np.isclose(volume, volume_back, rtol=1e-6)
+    assert np.allclose(back.bounds, ball.bounds, rtol=0, atol=1e-6*scale)
+
+
+@PLACES
+def test_a_part_tree_anywhere_comes_back_as_it_was(tmp_path, shift, scale):
+    ball = placed_ball(shift, scale)
+    labels = (ball.triangles_center[:, 0] > shift[0]).astype(int)
+    nested = {"name": "group_0", "height": 1., "children": [{"name": "part_0"}, {"name": "part_1"}]}
+    tree = PartTree(np.array([[0, 1]]), np.array([1.]), 1.)
+    write_tree(ball, labels, tree, nested, labels, tmp_path / "ball.tree.glb")
+    back = trimesh.load_scene(tmp_path / "ball.tree.glb", process=False)
+    assert back.graph.transforms.parents["part_0"] == "group_0"
+    assert np.allclose(measure(back.to_geometry(), scale), measure(ball, scale), rtol=1e-6)
+
+
+def test_the_offset_of_a_far_mesh_is_a_translation_of_a_node():
+    ball = placed_ball((500_000, 5_200_000, 100), 1)
+    data = export.glb_bytes(ball, np.zeros(len(ball.faces), int))
+    nodes = json.loads(data[20:20 + int.from_bytes(data[12:16], "little")])["nodes"]
+    (place,) = [node for node in nodes if node["name"] == "placement"]
+    assert np.allclose(place["translation"], ball.bounds.mean(0)) and "matrix" not in place
+
+
+@pytest.mark.parametrize("shift, scale", [((500_000, 5_200_000, 100), 1), ((0, 0, 0), 1e-20)])
+def test_pictures_and_pages_of_a_mesh_anywhere_show_its_parts(tmp_path, shift, scale):
+    ball = placed_ball(shift, scale)
+    labels = (ball.triangles_center[:, 2] > shift[2]).astype(int)
+    picture = plt.imread(export.write_parts(ball, labels, tmp_path / "ball.png")[0])
+    assert len(np.unique((picture[..., :3]*255).astype(int).reshape(-1, 3), axis=0)) > 10
+    pieces = export.view_parts(ball, labels).objects
+    assert all(np.ptp(piece.vertices, axis=0).max() > .4 for piece in pieces)
+
+
+def test_a_vertex_that_is_no_number_and_not_used_spoils_no_file(tmp_path):
+    ball = trimesh.creation.icosphere(2)
+    spare = trimesh.Trimesh([*ball.vertices, [np.nan]*3], ball.faces, process=False, validate=False)
+    for name in ("a.glb", "a.png", "a.html", "a.json"):
+        export.write_parts(spare, np.arange(len(ball.faces)) % 2, tmp_path / name)
+    assert np.isclose(load_mesh(tmp_path / "a.glb").volume, ball.volume)
