@@ -6,7 +6,8 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from sdf_dino import cli
+from sdf_dino.cli import main as cli
+from sdf_dino.cli import research
 from sdf_dino.core.errors import ParameterError, SdfDinoError
 
 
@@ -14,7 +15,7 @@ def invoke(*words): return CliRunner().invoke(cli.app, [str(word) for word in wo
 
 
 def process(*words, cwd=None):
-    command = [sys.executable, "-m", "sdf_dino.cli", *map(str, words)]
+    command = [sys.executable, "-m", "sdf_dino.cli.main", *map(str, words)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
@@ -29,19 +30,19 @@ def test_a_wrong_call_is_refused_with_an_error_of_ours(words):
 
 def test_an_override_names_its_notebook_or_means_the_one_that_runs():
     pairs = ["lr=1", "01_probe_shapes.n=2", "pipeline/01_probe_shapes.seed=3"]
-    assert cli._parse_overrides("04_deepsdf", pairs) == {
+    assert research._parse_overrides("04_deepsdf", pairs) == {
         "04_deepsdf": {"lr": "1"}, "01_probe_shapes": {"n": "2", "seed": "3"}}
-    with pytest.raises(ParameterError): cli._parse_overrides("all", ["lr=1"])
+    with pytest.raises(ParameterError): research._parse_overrides("all", ["lr=1"])
 
 
 def test_a_path_in_an_override_is_meant_from_the_current_folder(tmp_path, monkeypatch):
     (tmp_path / "meshes").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert cli._parse_overrides("04_deepsdf", ["samples=./meshes", "only=meshes"]) == {
+    assert research._parse_overrides("04_deepsdf", ["samples=./meshes", "only=meshes"]) == {
         "04_deepsdf": {"samples": "./meshes", "only": "meshes"}}
     monkeypatch.chdir(tmp_path.parent)
     path = f"{tmp_path.name}/meshes"
-    assert cli._parse_overrides("04_deepsdf", [f"samples={path}"])["04_deepsdf"]["samples"] == str(tmp_path / "meshes")
+    assert research._parse_overrides("04_deepsdf", [f"samples={path}"])["04_deepsdf"]["samples"] == str(tmp_path / "meshes")
 
 
 @pytest.mark.parametrize("name", ["07_dino", "pipeline/07_dino", "dino", "07"])
@@ -64,7 +65,7 @@ def test_a_dry_run_of_all_lists_every_job_with_its_parameters():
 def test_a_comparison_lines_up_and_marks_what_is_missing():
     rows = [{"kind": "parameter", "name": "steps", "a": 5, "b": None},
             {"kind": "metric", "name": "ari", "a": .7512345, "b": .5}]
-    lines = cli._comparison_table(rows).splitlines()
+    lines = research._comparison_table(rows).splitlines()
     assert [line.split() for line in lines] == [
         ["kind", "name", "a", "b"], ["parameter", "steps", "5", "–"], ["metric", "ari", "0.7512", "0.5"]]
 

@@ -55,7 +55,7 @@ def installed(built, tmp_path_factory):
     zipfile.ZipFile(wheel).extractall(site)
     (site / "sitecustomize.py").write_text(BLOCKER)
     trimesh.creation.box().export(work / "box.obj")
-    code = "import sys; from sdf_dino.cli import main; sys.argv[0] = 'sdf_dino'; main()"
+    code = "import sys; from sdf_dino.cli.main import main; sys.argv[0] = 'sdf_dino'; main()"
 
     def call(*words):
         command = [sys.executable, "-P", "-c", code, *words]

@@ -1,17 +1,22 @@
 "The segment command: real meshes to coloured files and back, and everything that must be refused"
 import json
+import resource
+import socket
+import sys
 import zipfile
 
 import numpy as np
 import pytest
 import trimesh
-from conftest import bomb, run
+from conftest import run
+from faults import count_files, kill_and_resume, start, stop, wait_until
 
 from sdf_dino.core.plotting import part_colors
 from sdf_dino.data.psb import psb_models
 from sdf_dino.geometry.loading import load_mesh
 from sdf_dino.geometry.validation import REJECTION_REASONS
 from sdf_dino.parts.batch import segment_batch
+from sdf_dino.parts.segment_request import SegmentRequest
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +62,7 @@ def test_geometry_units_and_the_order_of_faces_stay(chair, parts):
 def test_each_part_is_a_node_with_its_own_colour(chair, parts, name):
     mesh, labels = load_mesh(chair), np.load(parts[0] / "a.labels.npy")
     scene = trimesh.load_scene(parts[0] / name, process=False, **({"split_object": True} if name == "a.obj" else {}))
-    pieces = sorted(scene.geometry.values(), key=lambda g: g.visual.material.name)
+    pieces = sorted(scene.dump(), key=lambda g: g.visual.material.name)    # where the nodes place them
     assert [g.visual.material.name for g in pieces] == [f"part_{i}" for i in range(4)]
     for i, piece in enumerate(pieces):
         assert np.allclose(piece.triangles, mesh.triangles[labels == i], rtol=1e-6)
@@ -91,7 +96,7 @@ def test_a_shape_of_the_weights_needs_no_mesh(tmp_path):
 TRIANGLES = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\n"
 BAD = {  # A file named after its fault → what it holds
     "empty-file.glb": "", "truncated.off": "OFF\n400000000 400000000 0\n0 0 0\n", "unknown-format.glb": "<!doctype html>",
-    "unreadable.obj": "v one two three\nf 1 2 3\n", "no-triangles.obj": "v 0 0 0\nv 1 0 0\n",
+    "malformed.obj": "v one two three\nf 1 2 3\n", "no-triangles.obj": "v 0 0 0\nv 1 0 0\n",
     "bad-indices.obj": TRIANGLES + "f 1 2 99\n", "non-finite.obj": TRIANGLES.replace("0 1 0", "0 nan 0"),
     "no-extent.obj": "v 1 1 1\n" * 3 + "f 1 2 3\n", "flat.obj": TRIANGLES.replace("0 0 1", "1 1 0")}
 
@@ -112,19 +117,113 @@ def test_one_bad_mesh_is_one_line_and_exit_code_1(tmp_path, name, reason):
     assert done.returncode == 1 and REJECTION_REASONS[reason][0] in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+def abort_on_open(folder, monkeypatch, name, where="True"):
+    "From now on, processes end when they open this file; `where` says which"
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\ndef end(event, args):\n"
+        f"  if event == 'open' and str(args[0]).endswith('{name}') and {where}: os.abort()\nsys.addaudithook(end)")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
 def test_what_kills_a_reader_is_one_line_too(tmp_path, monkeypatch):
     trimesh.creation.box().export(tmp_path / "in.glb")
-    (tmp_path / "sitecustomize.py").write_text("import os, trimesh; trimesh.load_scene = lambda *a, **k: os.abort()")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    abort_on_open(tmp_path, monkeypatch, "in.glb")
     done = run("sdf_dino", "segment", tmp_path / "in.glb", "-o", tmp_path / "out.glb", check=False)
     assert done.returncode == 1 and REJECTION_REASONS["crash"][0] in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize("name, words", [("in.glb", ()), ("in.obj", ("--keep-materials",)), ("in.ply", ("--keep-materials",))])
+def test_only_a_child_reads_the_mesh(tmp_path, monkeypatch, name, words):
+    boxes = [trimesh.creation.box((3, 2, 1)).apply_translation([0, 0, 3 * i]) for i in range(2)]
+    trimesh.util.concatenate(boxes).export(tmp_path / name)
+    abort_on_open(tmp_path, monkeypatch, name, "'segment' in sys.orig_argv")
+    out = tmp_path / f"out{'.ply' if name == 'in.ply' else '.glb'}"
+    run("sdf_dino", "segment", tmp_path / name, "-o", out, *words)
+
+
+@pytest.mark.parametrize("words", [("--seconds", "1e-4"), ("--memory", "1")])
+def test_one_mesh_has_limits_too(tmp_path, words):
+    trimesh.creation.icosphere(5).export(tmp_path / "in.stl")
+    done = run("sdf_dino", "segment", tmp_path / "in.stl", "-o", tmp_path / "out.ply", *words, check=False)
+    assert done.returncode == 1 and "in.stl: " in done.stderr and "limit" in done.stderr, done.stderr
+    assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "out.ply").exists()
+
+
+def test_a_file_that_does_not_fit_is_named(tmp_path):
+    trimesh.creation.icosphere(4).export(tmp_path / "in.stl")
+    def limit(): resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    done = run("sdf_dino", "segment", tmp_path / "in.stl", "-o", tmp_path / "out.ply", check=False, preexec_fn=limit)
+    assert done.returncode == 1 and f"{tmp_path / 'out.ply'}: cannot be written (File too large)" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in.stl"]
+
+
+def segment_folder(folder, out, *words):
+    "The command for a folder of meshes"
+    script = "from sdf_dino.cli.main import main; main()"
+    formats = [word for name in ("glb", "ply", "json", "tree.json", "labels.npy") for word in ("--to", name)]
+    return [sys.executable, "-c", script, "segment", folder, "-o", out, "--parts", "2", *formats, *words]
+
+
+def contents(out):
+    "Name → bytes of all results; the manifest without times"
+    files = {path.name: path.read_bytes() for path in out.glob("*_*")}
+    rows = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    for row in rows:
+        del row["stages"]
+        row["files"] = [file.rsplit("/", 1)[1] for file in row["files"]]
+    return files, rows
+
+
+@pytest.fixture
+def compounds(tmp_path):
+    "A folder of 30 small meshes of two shells"
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i in range(30):
+        torus = trimesh.creation.torus(1, .1 + .02 * i, major_sections=24 + i)
+        ball = trimesh.creation.icosphere(1).apply_translation([0, 0, 3])
+        trimesh.util.concatenate([torus, ball]).export(folder / f"mesh{i}.ply")
+    return folder
+
+
+@pytest.mark.slow
+def test_a_batch_that_was_killed_at_twenty_moments_has_the_same_bytes(compounds, tmp_path):
+    whole = start(segment_folder(compounds, tmp_path / "whole"))
+    assert whole.communicate() and whole.returncode == 0
+    out = tmp_path / "out"
+    _, met = kill_and_resume(segment_folder(compounds, out, "--workers", 2), 20, span=3., progress=lambda: count_files(out, "*_*"))
+    assert met > 5 and contents(out) == contents(tmp_path / "whole")
+    assert {path.name for path in out.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_cluster_that_dies_loses_nothing(compounds, tmp_path):
+    pytest.importorskip("distributed", reason="pip install 'sdf_dino[cluster]'")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    out, quiet = tmp_path / "out", {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error"}
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", f"tcp://127.0.0.1:{port}", "--nthreads", "1",
+              "--no-nanny", "--no-dashboard", "--local-directory"]
+    processes = [start(dask, quiet), *(start([*worker, tmp_path / f"w{i}"], quiet) for i in range(2))]
+    try:
+        run = start(segment_folder(compounds, out, "--scheduler", f"tcp://127.0.0.1:{port}"))
+        assert wait_until(lambda: count_files(out, "*_*.glb") >= 5, run), run.communicate()
+        stop(processes[1])
+        output = run.communicate()[0]
+    finally:
+        for process in processes: stop(process)
+    assert run.returncode == 0, output
+    segment_batch(compounds, tmp_path / "here", SegmentRequest(2), ("glb", "ply", "json", "tree.json", "labels.npy"))
+    assert contents(out)[0] == contents(tmp_path / "here")[0]
 
 
 def test_what_costs_too_much_is_named(tmp_path):
     meshes = tmp_path / "in"
     meshes.mkdir()
     with open(meshes / "too-large.obj", "wb") as f: f.truncate(2_000_000_001)
-    bomb(meshes / "memory.3mf")
+    (meshes / "memory.obj").write_text("v 0 0 0\n" * 3 + "f" + " 1" * 30_000_000)
     rows = segment_batch(meshes, tmp_path / "out", memory=400).rows
     for f in meshes.iterdir(): f.unlink()
     trimesh.creation.box().export(meshes / "time.ply")

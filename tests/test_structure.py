@@ -10,7 +10,7 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "sdf_dino"
 ORDER = ["core", "geometry", "data", "field", "distill", "parts", "evaluate", "cli"]
-FLAT = {"__init__", "_modidx", "cli"}       # modules that may lie outside the packages
+FLAT = {"__init__", "_modidx"}       # modules that may lie outside the packages
 
 
 def sources(root):
@@ -77,7 +77,7 @@ def test_public_names_are_unique(): assert list(repeated_names(PACKAGE)) == []
 
 
 @pytest.mark.parametrize("modules", [
-    "sdf_dino, sdf_dino.cli", ", ".join(f"sdf_dino.core.{p.stem}" for p in (PACKAGE / "core").glob("[a-z]*.py")),
+    "sdf_dino, sdf_dino.cli.main", ", ".join(f"sdf_dino.core.{p.stem}" for p in (PACKAGE / "core").glob("[a-z]*.py")),
     ", ".join(f"sdf_dino.geometry.{p.stem}" for p in (PACKAGE / "geometry").glob("[a-z]*.py"))],
     ids=["sdf_dino", "core", "geometry"])
 def test_torch_is_not_imported_where_it_is_not_needed(modules):
@@ -110,10 +110,10 @@ def test_an_import_within_a_package_is_no_fault(tmp_path):
 
 
 def test_a_flat_module_and_an_unknown_package_are_found(tmp_path):
-    root = plant(tmp_path, mesh="", studies__scale="", cli="", core__files="")
+    root = plant(tmp_path, mesh="", studies__scale="", cli__main="", core__files="")
     assert sorted(misplaced_modules(root)) == ["mesh", "studies.scale"]
 
 
 def test_a_repeated_name_is_found(tmp_path):
-    root = plant(tmp_path, geometry__a="__all__ = ['f', 'g']", data__b="__all__ = ['f']", cli="__all__ = ['main']")
+    root = plant(tmp_path, geometry__a="__all__ = ['f', 'g']", data__b="__all__ = ['f']", cli__main="__all__ = ['main']")
     assert list(repeated_names(root)) == ["f: data.b, geometry.a"]

@@ -22,7 +22,7 @@ from .files import file_hash, file_version
 
 # %% ../../nbs/api/core/revision.ipynb #93f99a10
 _NO_NUMBERS = re.compile(
-    r"core\.(?!runtime$)\w+|cli|geometry\.(export|tree_export)|data\.download|"
+    r"core\.(?!runtime$)\w+|cli\.\w+|geometry\.(export|tree_export)|data\.download|"
     r"parts\.(batch|viewer)")
 _LIBRARIES = {      # import name → distribution, of those that compute numbers
     "embreex": "embreex", "igl": "libigl", "manifold3d": "manifold3d", "numpy": "numpy",

@@ -23,6 +23,7 @@ from ..distill.head import (
 from .cases import as_eval_shape, load_backbone
 from .runner import import_function
 from ..field.decoder import positional_encoding
+from ..field.device import seeded
 from ..parts.learned import PRESETS, landmark_affinity
 from ..parts.segment import segment
 from ..parts.weights import load_weights, weights_dir
@@ -90,8 +91,7 @@ def _adapted_on_coordinates(found, seed):
     "The same samples with features of a head on encoded coordinates"
     points = torch.from_numpy(found.samples.points.astype(np.float32))
     encoded = positional_encoding(points)
-    torch.manual_seed(seed)
-    head = ProjectionHead(HeadConfig(encoded.shape[1]))
+    with seeded(seed): head = ProjectionHead(HeadConfig(encoded.shape[1]))
     affinity, used = landmark_affinity(found, PRESETS["fast"].visibility_points)
     adapted = adapt_head_to_shape(head, encoded[:len(used)], torch.from_numpy(affinity),
                                   PRESETS["fast"].adapt_steps, seed)

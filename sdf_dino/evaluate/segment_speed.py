@@ -8,6 +8,7 @@ __all__ = ['BENCH_SIZES', 'compound_mesh', 'coacd_seconds', 'peak_memory', 'segm
 
 # %% ../../nbs/api/evaluate/segment_speed.ipynb #6a396458
 import json
+import math
 import re
 import subprocess
 import sys
@@ -78,7 +79,7 @@ def segment_seconds_apart(
     *arguments,    # Further ones of `segment_seconds`
 )->dict:
     "`segment_seconds` in a process of its own"
-    with Sandbox(3600., 1e6) as sandbox:
+    with Sandbox(3600., math.inf) as sandbox:
         return sandbox.call("sdf_dino.evaluate.segment_speed:segment_seconds", str(path),
                             *arguments)
 
@@ -100,7 +101,7 @@ def start_seconds(
     call = [sys.executable, "-c", _FIRST_CALL, str(path)]
     done = subprocess.run(call, capture_output=True, text=True, check=True)
     began = time.perf_counter()
-    command = [sys.executable, "-m", "sdf_dino.cli", "segment", str(path), "-o",
+    command = [sys.executable, "-m", "sdf_dino.cli.main", "segment", str(path), "-o",
                str(Path(path).with_suffix(".parts.glb")), "--force"]
     subprocess.run(command, capture_output=True, check=True)
     return {**json.loads(done.stdout), "command": time.perf_counter() - began}

@@ -24,7 +24,6 @@ from .segment_speed import bench_segment
 from .training_speed import (
     bench_deepsdf, bench_scale, rate_row, time_alternately)
 from ..field.decoder import Backbone, DecoderConfig, DeepSDF, query_decoder
-from ..field.training import tune_malloc
 from ..parts.learned import part_features
 from ..parts.weights import load_weights
 
@@ -102,7 +101,6 @@ def bench_dino(
     device="cpu",                  # Where
 ):
     "Yields bench rows: step rates from files against memory, and waiting against a tenth"
-    tune_malloc()
     for latent, hidden, layers, shapes in sizes:
         decoder = DeepSDF(DecoderConfig(latent, hidden, layers)).to(device)
         latents = {f"noise_{i}": torch.randn(latent, device=device) for i in range(shapes)}

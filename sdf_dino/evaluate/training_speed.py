@@ -24,8 +24,9 @@ from .segment_speed import peak_memory
 from ..field.dataset import SDFDataset, load_dataset
 from ..field.decoder import DecoderConfig, DeepSDF, autocast_dtype, query_decoder
 from ..field.deepsdf import DeepSDFTrainer, TrainConfig, sdf_loss
+from ..field.device import seeded
 from ..field.reconstruction import reconstruction_quality
-from ..field.training import cosine_lr, tune_malloc
+from ..field.training import cosine_lr
 from ..geometry.sampling import Sampler, sample_files, sample_sdf
 from ..geometry.shapes import probe_shapes
 
@@ -112,12 +113,12 @@ class ReferenceTrainer:
         decoder:DecoderConfig,    # Which network
         config:TrainConfig,       # How; its precision is not used
     ):
-        torch.manual_seed(config.seed)
         self.data = data
         self.config = config
         self.step = 0
-        self.decoder = DeepSDF(decoder).to(data.device)
-        codes = config.code_std * torch.randn(len(data.names), decoder.latent)
+        with seeded(config.seed):
+            self.decoder = DeepSDF(decoder).to(data.device)
+            codes = config.code_std * torch.randn(len(data.names), decoder.latent)
         self.codes = nn.Parameter(codes.to(data.device))
         self.optim = torch.optim.Adam([*self.decoder.parameters(), self.codes], lr=config.lr)
 
@@ -229,14 +230,13 @@ def bench_deepsdf(
     steps:int=600,          # Steps of the comparison of quality; 0 leaves it out
 ):
     "Yields bench rows of training steps and evaluation, by network"
-    tune_malloc()
     n = shapes * points
     dtype = autocast_dtype("auto", torch.device(device)) or torch.float32
     for size in sizes:
         network = DecoderConfig(*size)
         word = "/".join(map(str, size))
         work = n * operations_per_point(network) / 1e9
-        with Sandbox(600., 1e6) as sandbox:
+        with Sandbox(600., math.inf) as sandbox:
             def reference(what):
                 task = "sdf_dino.evaluate.training_speed:reference_call"
                 sandbox.call(task, what, size, shapes, points, str(device))
@@ -278,7 +278,7 @@ def bench_scale(
     task = "sdf_dino.evaluate.training_speed:scale_row"
     first = None
     for n in sizes:
-        with Sandbox(3600., 1e6) as sandbox: row = sandbox.call(task, n, size, steps, str(device))
+        with Sandbox(3600., math.inf) as sandbox: row = sandbox.call(task, n, size, steps, str(device))
         first = first or row
         measures = (("step", "step", "s a step"), ("memory", "set_MB", "MB of the set"))
         for name, key, unit in measures:

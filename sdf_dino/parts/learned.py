@@ -7,7 +7,6 @@ __all__ = ['PRESETS', 'Preset', 'pick_preset', 'part_features', 'landmark_affini
            'segment_latent']
 
 # %% ../../nbs/api/parts/learned.ipynb #5e107564
-import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,10 +106,8 @@ def adapt_at_test_time(
     affinity, points = landmark_affinity(found, preset.visibility_points)
     _, layers = query_decoder(decoder, points, latent, activations=True)
     activations = torch.from_numpy(np.hstack(layers))
-    on_cpu = copy.deepcopy(head).cpu()
-    adapted = adapt_head_to_shape(on_cpu, activations, torch.from_numpy(affinity),
-                                  preset.adapt_steps, seed=seed)
-    return adapted.to(latent.device)
+    return adapt_head_to_shape(head, activations, torch.from_numpy(affinity), preset.adapt_steps,
+                               seed=seed)
 
 # %% ../../nbs/api/parts/learned.ipynb #8dc8995f
 def _read_head(decoder, latent, head, preset, seed, found):
@@ -137,22 +134,22 @@ def learned_features(
     found:SurfaceFeatures,   # Its samples, and the visibility of its landmarks
     weights="auto",          # auto, a name, a folder, or a pair (Backbone, ProjectionHead)
     preset="fast",           # draft, fast, best, or a `Preset`
-    device:str="auto",       # Where decoder and head run, unless `weights` is a pair
+    device:str="auto",       # Where distances, decoder and head run; with a pair, where that is
     seed:int=0,              # Seed of samples and adaptation
     fit_cache:Path=None,     # Folder that keeps fits, as in `cached_fit`; None: nowhere
 )->SurfaceFeatures:          # The same samples; `info` says how the features were made
     "Features by a head on the activations of a decoder that is fitted to the mesh"
     preset = pick_preset(preset)
-    samples = sample_sdf(MeshField(cube, device=device), preset.sampler, seed)
     is_pair = isinstance(weights, tuple)
-    if not is_pair and str(weights) == "auto": weights = choose_weights(samples)
+    if is_pair: device = str(weights[0].device)
+    samples = sample_sdf(MeshField(cube, device=device), preset.sampler, seed)
+    if not is_pair and str(weights) == "auto": weights = choose_weights(samples, device=device)
     backbone, head = weights if is_pair else load_weights(weights, device)
     fit = cached_fit(fit_cache, backbone, samples, preset.fit)
     read = _read_head(fit.decoder, fit.latent, head, preset, seed, found)
     quality = {"start": fit.start, "steps": fit.steps, "timed_out": fit.timed_out, **fit.quality}
     read.info.update(weights="" if is_pair else str(weights), backbone=backbone.hash, fit=quality)
-    read.warnings.extend(_fit_warnings(fit))
-    return read
+    return replace(read, warnings=[*read.warnings, *_fit_warnings(fit)])
 
 # %% ../../nbs/api/parts/learned.ipynb #61f17c5d
 def _latent_code(backbone, name):

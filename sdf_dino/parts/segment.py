@@ -17,14 +17,16 @@ import trimesh
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from ..core.checks import check_number, check_points, is_whole_number
 from ..core.errors import ParameterError
 from ..core.files import save_tensors, write_json
 from ..core.runtime import progress
 from ..geometry.distance import nearest_face
 from ..geometry.export import write_parts
 from ..geometry.face_labels import nearest_sample_labels
-from ..geometry.loading import load_mesh
+from ..geometry.loading import as_mesh
 from ..geometry.normalisation import Normalisation, normalise_mesh
+from ..geometry.part_borders import refine_borders
 from ..geometry.part_tree import (
     PartTree, build_part_tree, feature_rows, part_confidence, seam_confidence)
 from ..geometry.ray_surface import RaySurface, ray_surface
@@ -34,7 +36,7 @@ from ..geometry.smoothing import smooth_face_labels
 from ..geometry.tree_export import is_tree_file, nested_parts, write_tree
 from ..geometry.surface_features import (
     N_LANDMARKS, N_SAMPLES, SurfaceFeatures, neighbouring_samples, surface_features)
-from ..geometry.validation import MeshRejected, is_flat
+from ..geometry.validation import MeshRejected, is_flat, stray_vertices
 from ..geometry.visibility import INSET_DEPTH
 
 # %% ../../nbs/api/parts/segment.ipynb #9b6d4359
@@ -58,14 +60,10 @@ class Segmentation:
         return self.basis.face_features
 
     def label(self,
-        points:np.ndarray,   # Points in units of the mesh, (N,3)
-    )->np.ndarray:           # Part of each point, (N,)
-        "The part of each point in space"
-        face = nearest_face(self.mesh, points)
-        if self.basis is None or self.basis.features is None: return self.labels[face]
-        sample = self.basis.visible_sample(points)
-        part_of_sample = self.labels[self.basis.face_of_sample]
-        return np.where(sample < 0, self.labels[face], part_of_sample[sample])
+        points:np.ndarray,   # Points in units of the mesh, (N,3), or one point, (3,)
+    )->np.ndarray:           # Part of each point, (N,), or of the one point, ()
+        "The part of each point in space; `ParameterError` for anything but points"
+        return _part_of_points(self, check_points(points))
 
     def export(self,
         path:Path,   # Target: *.glb, *.ply, *.obj, *.html, *.png, *.npy, *.json, *.tree.glb, …
@@ -121,8 +119,9 @@ class Basis:
 
     @property
     def warnings(self)->list:
-        "What a user should know of surface and features, in words"
-        return self.surface.warnings + (self.features.warnings if self.features else [])
+        "What a user should know of file, surface and features, in words"
+        notes, found = self.cube.metadata.get("notes", []), self.features
+        return [*notes, *self.surface.warnings, *(found.warnings if found else [])]
 
     @cached_property
     def face_features(self)->np.ndarray:
@@ -150,6 +149,16 @@ class Basis:
             blocked = scene.blocked(points, below[column])
             visible = np.where(blocked, visible, column)
         return visible
+
+# %% ../../nbs/api/parts/segment.ipynb #94b88cb7
+def _part_of_points(found, points):
+    "Part of each point, or of the one point"
+    rows = np.atleast_2d(points)
+    face = nearest_face(found.mesh, rows)
+    if found.basis is not None and found.basis.features is not None:
+        sample = found.basis.visible_sample(rows)
+        face = np.where(sample < 0, face, found.basis.face_of_sample[sample])
+    return found.labels[face].reshape(points.shape[:-1])
 
 # %% ../../nbs/api/parts/segment.ipynb #bcaeec58
 class StageTimer:
@@ -180,8 +189,7 @@ def parse_parts(
 ):           # An int, or the word
     "The number of parts that a user asked for; `ParameterError` when it is none"
     if parts in ("auto", "prototypes"): return parts
-    try: k = int(parts)
-    except ValueError: k = 0
+    k = int(parts) if is_whole_number(parts) else 0
     if k < 1:
         fix = "Use a number from 1, auto or prototypes"
         raise ParameterError("parts", f"is {parts!r}", fix)
@@ -252,7 +260,7 @@ def recut(
     asked = parse_parts(parts)
     parts, lost = _limit_parts(found, asked)
     if parts == "prototypes": part_of_sample = found.basis.features.logits.argmax(1)
-    else: part_of_sample = found.tree.cut(parts)
+    else: part_of_sample = refine_borders(found.basis.features, found.tree.cut(parts))
     kept, labels = _smooth(found.basis, part_of_sample, smooth, min_area)
     confidence, tree_parts = {"confidence": None}, None
     if parts != "prototypes":
@@ -265,12 +273,14 @@ def recut(
 
 # %% ../../nbs/api/parts/segment.ipynb #14411566
 def read_input(
-    mesh,        # trimesh.Trimesh in any units, or the path of a mesh file
+    mesh,        # Anything that `as_mesh` takes, in any units
 )->tuple:        # (mesh as it came, mesh in the cube, `Normalisation`)
     "A mesh and its copy in the cube; `MeshRejected` for a flat one"
-    if isinstance(mesh, (str, Path)): mesh = load_mesh(mesh)
+    mesh = as_mesh(mesh)
     cube, normalisation = normalise_mesh(mesh)
-    if is_flat(cube.vertices): raise MeshRejected(mesh.metadata.get("source", "mesh"), "flat")
+    if is_flat(cube.vertices):
+        stray = stray_vertices(mesh.vertices, mesh.faces)
+        raise MeshRejected(mesh.metadata.get("source", "mesh"), "flat", stray)
     return mesh, cube, normalisation
 
 # %% ../../nbs/api/parts/segment.ipynb #356b1215
@@ -316,12 +326,12 @@ def label_faces(
 def _method_name(method):
     return getattr(method, "__name__", "function") if callable(method) else method
 
-def _choose_surface(cube, surface, method):
+def _choose_surface(cube, surface, method, device):
     "The surface for a method; only visibility can do with shells alone"
     if surface == "shells" and method != "visibility":
         raise ParameterError("surface", "is shells, which have no features of samples",
                              "Use the method visibility, or another surface")
-    return ray_surface(cube, surface, shells=method == "visibility")
+    return ray_surface(cube, surface, shells=method == "visibility", device=device)
 
 def _find_features(cube, surface, method, landmarks, samples, seed, learned):
     "Features of samples of a surface; None for shells"
@@ -333,7 +343,7 @@ def _find_features(cube, surface, method, landmarks, samples, seed, learned):
     return learned_features(cube, found, seed=seed, **learned)
 
 def segment(
-    mesh,                   # trimesh.Trimesh in any units, or the path of a mesh file
+    mesh,                   # A path, Trimesh, Scene, (vertices, faces), bytes or a binary file
     parts="auto",           # Number of parts, or auto; prototypes with a learned head
     method="visibility",    # visibility, learned, or a function `SurfaceFeatures` → the same
     smooth:float=1.,        # As in `smooth_face_labels`
@@ -346,10 +356,13 @@ def segment(
 )->Segmentation:
     "The parts of a mesh; `MeshRejected` for a flat mesh, `ParameterError` for a wrong setting"
     settings = LabelSettings(check_method(method, parts, learned), smooth, min_area)
+    for name, value in (("smooth", smooth), ("min_area", min_area)): check_number(name, value, 0)
+    whole = {"seed": (seed, 0), "landmarks": (landmarks, 1), "samples": (samples, 1)}
+    for name, (value, low) in whole.items(): check_number(name, value, low, whole=True)
     timer = StageTimer(STAGES)
     mesh, cube, normalisation = read_input(mesh)
     timer.finish("load")
-    chosen = _choose_surface(cube, surface, method)
+    chosen = _choose_surface(cube, surface, method, learned.get("device", "auto"))
     timer.finish("surface")
     found = _find_features(cube, chosen, method, landmarks, samples, seed, learned)
     timer.finish("features")

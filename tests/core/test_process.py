@@ -106,6 +106,6 @@ def test_closed_standard_streams_are_no_error_and_no_file_takes_their_number(tmp
 
 def test_the_library_leaves_threads_signals_and_imports_of_its_host_alone():
     state = "(signal.getsignal(signal.SIGTERM), sys.path[:], os.environ.get('OMP_WAIT_POLICY'))"
-    code = f"import os, signal, sys; before = {state}; import sdf_dino.cli, sdf_dino.core.workers; "
+    code = f"import os, signal, sys; before = {state}; import sdf_dino.cli.main, sdf_dino.core.workers; "
     done = subprocess.run([sys.executable, "-c", f"{code} sys.exit(before != {state})"])
     assert done.returncode == 0

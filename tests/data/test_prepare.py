@@ -15,7 +15,7 @@ import trimesh
 from faults import count_files, kill_and_resume, start, stop, wait_until
 from typer.testing import CliRunner
 
-from sdf_dino.cli import app
+from sdf_dino.cli.main import app
 from sdf_dino.core import revision
 from sdf_dino.core.errors import CheckpointError, InputError, MismatchError, ParameterError
 from sdf_dino.core.sandbox import Sandbox
@@ -124,7 +124,7 @@ def test_a_set_that_was_killed_at_twenty_moments_has_the_same_bytes(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_set_that_was_interrupted_has_the_same_bytes(meshes, expected, tmp_path, number):
-    words = [sys.executable, "-m", "sdf_dino.cli", "prepare", meshes, "--out", tmp_path / "set", "--workers", "2",
+    words = [sys.executable, "-m", "sdf_dino.cli.main", "prepare", meshes, "--out", tmp_path / "set", "--workers", "2",
              "--n-points", "3000", "--n-surface", "500", "--seconds", "60"]
     samples = tmp_path / "set" / "samples"
     kill_and_resume(words, 4, span=4., progress=lambda: count_files(samples), number=number)

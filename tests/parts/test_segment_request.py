@@ -1,4 +1,6 @@
 "Requests, targets and reports: what cannot work is refused before anything is computed"
+import errno
+
 import numpy as np
 import pytest
 import trimesh
@@ -6,7 +8,8 @@ import trimesh
 from sdf_dino.core.errors import ParameterError, SdfDinoError
 from sdf_dino.geometry.loading import load_mesh
 from sdf_dino.parts.segment_request import (
-    SegmentRequest, check_writable, fewer_parts, low_confidence, result_row, result_text, target_files, write_target)
+    SegmentRequest, WriteError, check_not_read, check_writable, fewer_parts, low_confidence, result_row, result_text,
+    target_files, write_target)
 from sdf_dino.parts.segment import Segmentation
 
 KEEP = SegmentRequest(keep_materials=True)
@@ -74,6 +77,40 @@ def test_a_folder_is_no_target(tmp_path):
 def test_trying_a_place_leaves_nothing_behind(tmp_path):
     check_writable([tmp_path / "new" / "deep" / "a.ply", tmp_path / "new" / "a.ply"])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["部" * 90 + ".ply", "a" * 300 + "/x.ply", "nul\0.ply", "loop.ply/x.ply"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path, name):
+    (tmp_path / "loop.ply").symlink_to(tmp_path / "loop.ply")
+    with pytest.raises(WriteError, match="cannot be written"): check_writable([tmp_path / name])
+
+
+def test_a_mesh_is_known_under_each_of_its_names(tmp_path):
+    (tmp_path / "a.ply").touch()
+    (tmp_path / "hard.ply").hardlink_to(tmp_path / "a.ply")
+    (tmp_path / "symbolic.ply").symlink_to(tmp_path / "a.ply")
+    for name in ("a.ply", "hard.ply", "symbolic.ply", "../" + tmp_path.name + "/a.ply"):
+        with pytest.raises(ParameterError, match="never overwritten"):
+            check_not_read([tmp_path / name], [tmp_path / "a.ply"])
+    check_not_read([tmp_path / "b.ply"], [tmp_path / "a.ply", tmp_path / "missing.ply"])
+
+
+@pytest.mark.parametrize("name", ["a.ply", "a.obj", "a.features.npy", "a.confidence.npy"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_disk_without_room_is_told_with_the_file(found, tmp_path, monkeypatch, name, code):
+    def fsync(number): raise OSError(code, "as the system says")
+    found.info["part_confidence"] = [1., 1., 1.]
+    monkeypatch.setattr("sdf_dino.core.files.os.fsync", fsync)
+    monkeypatch.setattr("sdf_dino.parts.segment_request.face_confidence", lambda found: np.ones(12))
+    with pytest.raises(WriteError, match=f"{name}: cannot be written") as error:
+        write_target(found, tmp_path / name, SegmentRequest())
+    assert error.value.concerns_all and not list(tmp_path.glob(".*")) and not (tmp_path / name).exists()
+
+
+def test_a_write_error_survives_a_process_boundary():
+    kind, arguments = WriteError("a.ply", errno.ENAMETOOLONG).__reduce__()
+    again = kind(*arguments)
+    assert (again.path, again.code, again.concerns_all) == ("a.ply", errno.ENAMETOOLONG, False)
 
 
 def test_hints_come_only_where_they_help(found):

@@ -1,4 +1,5 @@
 "Closed parts of a labelled mesh"
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from sdf_dino.geometry.surface import zero_set
 from sdf_dino.parts.editing import PartFitConfig
 from sdf_dino.parts.learned import Preset
 from sdf_dino.parts.segment import Segmentation
+from sdf_dino.parts import solids
 from sdf_dino.parts.solids import make_solids, move_labels_to_creases, solids_command
 
 TWO = Shape("two", [Box((.3, .2, .1)).moved(z=-.1), Sphere(.18).moved(z=.1)])
@@ -69,3 +71,26 @@ def test_a_bad_target_is_refused_before_anything_is_read(tmp_path, target, cause
     (tmp_path / "old.glb").touch()
     (tmp_path / "old.mtl").touch()
     with pytest.raises(ParameterError, match=cause): solids_command(Path("nowhere.ply"), tmp_path / target)
+
+
+def test_a_part_without_an_inside_is_named_and_the_others_stay(made):
+    thin = Shape("thin", [*TWO.parts, Box((.3, .3, .0005)).moved(z=.4)])
+    meshes, lost = solids._part_meshes(thin, 32, made.normalisation)
+    assert list(meshes) == [0, 1]
+    assert len(lost) == 1 and "part 2" in lost[0] and "--resolution 64" in lost[0]
+
+
+@pytest.mark.parametrize("name", ["parts.glb", "parts.obj", "parts.ply", "folder"])
+def test_solids_far_from_the_origin_are_closed_in_the_file(made, tmp_path, name):
+    shifted = [trimesh.Trimesh(m.vertices + [500_000, 5_200_000, 100], m.faces, process=False) for m in made.meshes]
+    far = replace(made, meshes=shifted)
+    files = far.export(tmp_path / name)
+    assert far.check_written(files) == []
+
+
+def test_solids_that_a_file_has_rounded_are_not_called_closed(made, tmp_path):
+    files = made.export(tmp_path / "parts.ply")
+    rounded = trimesh.load(files[0], process=False)
+    rounded.vertices = rounded.vertices.round(2)
+    rounded.export(files[0])
+    assert made.check_written(files)

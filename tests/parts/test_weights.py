@@ -6,7 +6,11 @@ from sdf_dino.core.errors import InputError, MismatchError
 from sdf_dino.core.files import write_json
 from sdf_dino.distill.head import HeadConfig, ProjectionHead, save_head
 from sdf_dino.field.decoder import Backbone, DecoderConfig, DeepSDF
-from sdf_dino.parts.weights import card_text, load_weights, model_card, weights_dir, write_model_card
+from sdf_dino.geometry.sampling import Sampler, sample_sdf
+from sdf_dino.geometry.shapes import probe_shapes
+from sdf_dino.parts import weights as weights_module
+from sdf_dino.parts.weights import (
+    card_text, choose_weights, load_weights, model_card, used_parts, weights_dir, write_model_card)
 
 
 def test_the_missing_part_is_named(tmp_path):
@@ -20,6 +24,44 @@ def test_a_self_attention_head_is_refused(tmp_path):
     with pytest.raises(MismatchError, match="attend = 0"): load_weights(tmp_path)
     save_head(ProjectionHead(HeadConfig(48, prototypes=8)), tmp_path / "head", backbone.hash)
     assert load_weights(tmp_path)[0].hash == backbone.hash
+
+
+@pytest.fixture
+def folders(tmp_path):
+    "Two folders of untrained weights"
+    for name in "ab":
+        latents = {"shape": torch.zeros(8)}
+        backbone = Backbone(DeepSDF(DecoderConfig(8, 16, 3)), latents).save(tmp_path / name / "backbone")
+        save_head(ProjectionHead(HeadConfig(48, prototypes=8)), tmp_path / name / "head", backbone.hash)
+    return [tmp_path / "a", tmp_path / "b"]
+
+
+def test_a_process_reads_weights_once_for_all_meshes(folders, monkeypatch):
+    loaded, load, samples = [], Backbone.load, sample_sdf(probe_shapes()["snowman"], Sampler(500, 100))
+    monkeypatch.setattr(weights_module.Backbone, "load", lambda folder, *device: loaded.append(folder) or load(folder, *device))
+    for _ in range(3):
+        chosen = choose_weights(samples, folders)
+        load_weights(chosen)
+    assert sorted(loaded) == [folder / "backbone" for folder in folders]
+
+
+def test_weights_that_are_trained_again_are_read_again(folders):
+    before = load_weights(folders[0])[0]
+    Backbone(DeepSDF(DecoderConfig(8, 16, 3)), {"new": torch.zeros(8)}).save(folders[0] / "backbone")
+    with pytest.raises(MismatchError): load_weights(folders[0])
+    backbone = Backbone.load(folders[0] / "backbone")
+    save_head(ProjectionHead(HeadConfig(48, prototypes=8)), folders[0] / "head", backbone.hash)
+    assert load_weights(folders[0])[0].hash == backbone.hash != before.hash
+
+
+def test_weights_that_a_caller_changes_are_the_callers_own(folders):
+    head = load_weights(folders[0])[1]
+    with torch.no_grad(): next(head.parameters()).fill_(9.)
+    assert (next(load_weights(folders[0])[1].parameters()) != 9.).all()
+
+
+def test_auto_may_read_all_packaged_weights():
+    assert {path.parent.name for path in used_parts("auto")} == set(weights_module.packaged_weights())
 
 
 def test_values_of_a_card_fit_on_a_line():
