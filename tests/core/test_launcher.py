@@ -4,6 +4,8 @@ import json
 import pytest
 import yaml
 from conftest import write_notebook
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sdf_dino.core import launcher
 from sdf_dino.core.errors import ParameterError, SdfDinoError
@@ -88,6 +90,23 @@ def test_whole_numbers_are_decimal(jobs, text, number):
     if number is None:
         with pytest.raises(ParameterError, match="must be int"): find_job("10_a", "probe", overrides)
     else: assert find_job("10_a", "probe", overrides).params["K"] == number
+
+
+@given(st.integers(-10**12, 10**12), st.floats(allow_nan=False, allow_infinity=False), st.text(st.characters(codec="ascii", exclude_characters="{}\r\n"), max_size=20))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_value_comes_back_from_the_command_line(jobs, whole, number, text):
+    overrides = {"10_a": {"K": str(whole), "lr": repr(number), "source": text}}
+    found = find_job("10_a", "probe", overrides).params
+    assert found == {"K": whole, "lr": number, "source": text}
+    assert type(found["K"]) is int and type(found["lr"]) is float
+
+
+@given(st.text(max_size=12))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_for_a_number_is_read_or_refused(jobs, text):
+    try: found = find_job("10_a", "probe", {"10_a": {"K": text}}).params["K"]
+    except ParameterError: return
+    assert type(found) is int and float(found) == float(text.strip().strip("'\""))
 
 
 def test_settings_to_share_are_no_jobs(jobs):

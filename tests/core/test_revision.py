@@ -126,3 +126,11 @@ def test_the_revision_of_the_product_is_quick_and_sees_the_rays():
     assert {"geometry.rays", "geometry.part_tree", "parts.segment"} <= set(found["modules"])
     assert not {"core.sandbox", "geometry.export", "parts.batch"} & set(found["modules"])
     assert sdf_dino.__file__.startswith(str(revision.package_dir()))
+
+
+def test_a_data_file_beside_the_code_counts(package):
+    write(package, "geometry/shapes", "def area(x): return read('kinds.yml')[x]")
+    (package / "geometry/kinds.yml").write_text("a: 1")
+    before = area()
+    (package / "geometry/kinds.yml").write_text("a: 22")
+    assert revision_changes(before, area()) == ["geometry.shapes"]
