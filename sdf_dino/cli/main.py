@@ -6,6 +6,7 @@
 __all__ = ['main']
 
 # %% ../../nbs/api/cli/main.ipynb #4b0a6df9
+import errno
 import sys
 
 from . import meshes, research     # they register their commands
@@ -15,7 +16,9 @@ from .app import app
 def _system_error(error):
     "An `OSError` in words"
     if not error.filename: return f"{type(error).__name__}: {error}"
-    return f"{error.filename}: {error.strerror}. Check the path, and who may write there"
+    fix = "Check the path, and who may write there"
+    if error.errno == errno.ENOSPC: fix = "Make room; the same command goes on from what is there"
+    return f"{error.filename}: {error.strerror}. {fix}"
 
 def _missing_package(error):
     "A package that is not installed, in words"

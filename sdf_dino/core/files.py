@@ -83,7 +83,8 @@ def relative_to_root(
 def atomic_write(
     path,   # Where the finished file shall be; its folder is created
 ):
-    "Yields a temporary path to write to; the file appears under `path` complete, or not at all"
+    """Yields a temporary path to write to; the file appears under `path` complete, or not at all.
+    An `OSError`, such as a full disk, names the file"""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     start = path.name.encode()[:200].decode(errors="ignore")    # file systems allow 255 bytes
@@ -92,6 +93,9 @@ def atomic_write(
         yield temporary
         with open(temporary, "r+b") as f: os.fsync(f.fileno())   # Windows flushes no reader
         os.replace(temporary, path)
+    except OSError as e:
+        if e.errno is None or e.filename is not None: raise
+        raise OSError(e.errno, e.strerror, str(path)) from None
     finally: temporary.unlink(missing_ok=True)
 
 # %% ../../nbs/api/core/files.ipynb #b2b51859

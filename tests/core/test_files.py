@@ -1,4 +1,6 @@
 "Files survive kills, and damage is found"
+import errno
+
 import numpy as np
 import pytest
 import torch
@@ -41,3 +43,9 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
     save_tensors(file, {"points": np.ones((4, 3))})
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(CheckpointError, match="a.safetensors"): load_tensors(file)
+
+
+def test_a_full_disk_is_named_with_its_file(tmp_path):
+    with pytest.raises(OSError) as error, atomic_write(tmp_path / "a.json"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert error.value.filename == str(tmp_path / "a.json") and error.value.errno == errno.ENOSPC
