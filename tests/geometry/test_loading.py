@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from sdf_dino.geometry.loading import check_size, detect_format, inspect_mesh, load_mesh, mesh_quality
+from sdf_dino.geometry.loading import detect_format, load_mesh
+from sdf_dino.geometry.quality import inspect_mesh, mesh_quality
 from sdf_dino.geometry.validation import MeshRejected
 
 TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
@@ -19,7 +20,7 @@ def reason(call, *args, **kwargs):
 @pytest.mark.parametrize("name, text, expected", [
     ("page.stl", "<!DOCTYPE html><html>404</html>", "unknown-format"),
     ("boast.ply", "ply\nformat ascii 1.0\nelement vertex 999999999\nproperty float x\nend_header\n", "truncated"),
-    ("odd.ply", "ply\nformat ascii 1.0\nelement vertex many\nend_header\n", "unreadable"),
+    ("odd.ply", "ply\nformat ascii 1.0\nelement vertex many\nend_header\n", "malformed"),
     ("points.obj", TRIANGLE, "no-triangles"), ("nan.obj", TRIANGLE + "v 0 0 nan\nf 1 2 4\n", "non-finite"),
     ("empty.obj", "", "empty-file")])
 def test_unusable_files_are_refused_by_name(tmp_path, name, text, expected):
@@ -30,7 +31,7 @@ def test_unusable_files_are_refused_by_name(tmp_path, name, text, expected):
 def test_a_missing_file_and_a_size_limit_are_named(tmp_path):
     trimesh.creation.box().export(tmp_path / "box.glb")
     assert reason(load_mesh, tmp_path / "none.ply") == "missing"
-    assert reason(check_size, tmp_path / "box.glb", "glb", max_bytes=100) == "too-large"
+    assert reason(load_mesh, tmp_path / "box.glb", max_bytes=100) == "too-large"
 
 
 def test_a_wrong_suffix_does_no_harm(tmp_path):
@@ -91,4 +92,4 @@ def test_a_gltf_reads_buffers_of_its_own_folder_only(tmp_path, name):
     (home / "link.bin").symlink_to(secret)
     text = (home / "box.gltf").read_text().replace(buffer.name, name.format(secret=secret))
     (home / "thief.gltf").write_text(text)
-    assert inspect_mesh(home / "thief.gltf")["reason"] == "unreadable"
+    assert inspect_mesh(home / "thief.gltf")["reason"] == "outside-folder"
