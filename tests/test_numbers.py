@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from sdf_dino.evaluate.metrics import rand_index_error
-from sdf_dino.geometry.clustering import (
-    cluster_parts, concavity_knn_graph, label_agreement, spectral_features)
+from sdf_dino.geometry.clustering import label_agreement, neighbour_creases, spectral_features
 from sdf_dino.geometry.csg import solid_to_mesh
+from sdf_dino.geometry.part_tree import build_part_tree
 from sdf_dino.geometry.sampling import MeshField
 from sdf_dino.geometry.shapes import probe_shapes, random_compound
 from sdf_dino.geometry.visibility import affinity_matrix, visibility_from_field
@@ -32,9 +32,8 @@ def test_geometry_of_a_probe_shape(name):
     points, normals, labels = shape.surface(512, seed=7)
     seen = visibility_from_field(shape.sdf, points)
     features = spectral_features(affinity_matrix(seen))
-    graph = concavity_knn_graph(points, normals)
-    estimated = cluster_parts(features, graph, "auto")
-    given = cluster_parts(features, graph, len(np.unique(labels)))
+    tree = build_part_tree(features, *neighbour_creases(points, normals))
+    estimated, given = tree.cut("auto"), tree.cut(len(np.unique(labels)))
     found = {
         "sdf": shape.sdf(QUERY).astype(float).sum(), "points": points.astype(float).sum(),
         "labels": np.bincount(labels), "visible": seen.visible.mean(), "thickness": seen.thickness.mean(),

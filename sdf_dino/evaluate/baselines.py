@@ -28,8 +28,9 @@ from .metrics import single_segment
 from ..field.decoder import DecoderConfig, DeepSDF, positional_encoding, query_decoder
 from ..field.layer_probe import point_features
 from ..geometry.clustering import (
-    cluster_parts, concavity_knn_graph, kmeans_labels, spectral_clustering, spectral_features,
+    kmeans_labels, neighbour_creases, spectral_clustering, spectral_features,
     symmetric_normalise, unit_rows)
+from ..geometry.part_tree import build_part_tree
 from ..geometry.smoothing import face_adjacency, smooth_labels, split_components
 from ..geometry.visibility import affinity_matrix, line_of_sight, visibility_from_field
 from ..parts.learned import PRESETS
@@ -155,8 +156,8 @@ def _spectral_labels(shape, sdf, k):
     samples = shape.samples[:PRESETS["fast"].visibility_points]
     visibility = visibility_from_field(sdf, samples)
     features = spectral_features(affinity_matrix(visibility))
-    graph = concavity_knn_graph(samples, visibility.normals)
-    return knn_labels(samples, cluster_parts(features, graph, k or "auto"), shape.points)
+    tree = build_part_tree(features, *neighbour_creases(samples, visibility.normals))
+    return knn_labels(samples, tree.cut(k or "auto"), shape.points)
 
 def spectral_exact(
     shape,         # What `as_eval_shape` accepts

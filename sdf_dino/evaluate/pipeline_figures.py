@@ -201,9 +201,11 @@ def training_chart(
     for ax, (key, title) in zip(axes[1:], _PANELS.items()):
         for i, (label, run) in enumerate(heads.items()):
             log, _ = load_tensors(Path(run)/"log.safetensors")
-            seeds = [log[name] for name in sorted(log) if name.endswith(f".{key}")]
-            for j, curve in enumerate(seeds):
-                ax.plot(curve, lw=.6, color=f"C{i}", label=label if j == 0 else None)
+            seeds = [name.partition(".")[0] for name in sorted(log) if name.endswith(f".{key}")]
+            for j, seed in enumerate(seeds):
+                curve, steps = log[f"{seed}.{key}"], len(log[f"{seed}.loss"])
+                at = np.linspace(steps/len(curve), steps, len(curve))
+                ax.plot(at, curve, lw=.6, color=f"C{i}", label=label if j == 0 else None)
         ax.set(title=title, xlabel="step")
         if "entropy" not in key: continue
         k = read_json(Path(run)/"metrics.json")["K"]

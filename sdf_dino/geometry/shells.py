@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from .loading import as_mesh
 from .validation import clean_face_indices, weld_vertices
 
 # %% ../../nbs/api/geometry/shells.ipynb #a63491e2
@@ -86,6 +87,7 @@ def mesh_shells(
     mesh:trimesh.Trimesh,  # Any mesh
 )->np.ndarray:             # (F,), numbered from 0
     "Shell of each face of a mesh, welded or not"
+    mesh = as_mesh(mesh)
     _, faces, index = welded_faces(mesh.vertices, mesh.faces)
     if not len(faces): return np.zeros(len(index), int)
     return face_shells(faces)[index]
@@ -177,6 +179,7 @@ def face_descriptors(
     mesh:trimesh.Trimesh,  # In the cube
 )->np.ndarray:             # (F,9)
     "The descriptors of each face's shell"
+    mesh = as_mesh(mesh)
     vertices, faces, index = welded_faces(mesh.vertices, mesh.faces)
     shell = face_shells(faces)
     return shell_descriptors(measure_shells(vertices, faces, shell))[shell[index]]

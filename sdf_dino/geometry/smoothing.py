@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from ..core.errors import ParameterError
 from .graph_cut import expand_labels
+from .loading import as_mesh
 from .validation import weld_vertices
 
 # %% ../../nbs/api/geometry/smoothing.ipynb #310c3d0c
@@ -110,6 +111,7 @@ def border_costs(
     mesh:trimesh.Trimesh,  # Outward normals
 )->tuple:
     "Neighbouring faces (P,2), and the cost of a border between them (P,), a length"
+    mesh = as_mesh(mesh)
     graph = face_graph(mesh.vertices, mesh.faces)
     return graph.pairs, _border_costs(graph, slice(None))
 
@@ -128,6 +130,7 @@ def smooth_labels(
     max_rounds:int=4,       # Most passes over all labels
 )->np.ndarray:
     "Labels (columns of the costs) with short borders, (F,); `ParameterError` for a wrong length"
+    mesh = as_mesh(mesh)
     given = np.asarray(costs_or_labels)
     if len(given) != len(mesh.faces):
         cause = f"are {len(given)} for {len(mesh.faces)} faces"
@@ -191,6 +194,7 @@ def merge_fragments(
     min_area:float=.005,   # Least area of a connected piece, as a share of the mesh's
 )->np.ndarray:
     "Labels without small connected pieces, but for those that are a component of the mesh, (F,)"
+    mesh = as_mesh(mesh)
     return _merge_fragments(face_graph(mesh.vertices, mesh.faces), np.asarray(labels), min_area)
 
 # %% ../../nbs/api/geometry/smoothing.ipynb #fb65fec7
@@ -347,6 +351,7 @@ def smooth_face_labels(
     min_area:float=.005,   # Merge connected pieces below this share of the surface; 0: none
 )->np.ndarray:             # Part of each face, (F,)
     "Labels with short borders and without small fragments; components of the mesh stay apart"
+    mesh = as_mesh(mesh)
     names, labels = np.unique(labels, return_inverse=True)
     if len(names) < 2: return names[labels]
     graph = face_graph(*weld_vertices(mesh.vertices, mesh.faces))

@@ -17,6 +17,7 @@ from skimage.measure import marching_cubes
 
 from ..core.errors import InputError, ParameterError
 from ..core.plotting import image_grid, render_mesh
+from .loading import as_mesh
 from .normalisation import Normalisation
 
 # %% ../../nbs/api/geometry/surface.ipynb #f694f5b4
@@ -147,6 +148,7 @@ def sample_mesh_surface(
     seed:int=0,             # Same seed, same points
 )->tuple:
     "Area-uniform points (n,3) and the unit normals of their faces (n,3)"
+    mesh = as_mesh(mesh)
     points, faces = trimesh.sample.sample_surface(mesh, n, seed=seed)
     return np.asarray(points), mesh.face_normals[faces]
 

@@ -17,7 +17,9 @@ from scipy.spatial import cKDTree
 from threadpoolctl import threadpool_limits
 
 from ..core.errors import ParameterError
-from .clustering import nearest_pairs, pair_concavity, spectral_features
+from .clustering import (
+    nearest_pairs, neighbour_pairs, pair_concavity, spectral_features)
+from .loading import as_mesh
 from .ray_surface import RaySurface
 from .rays import even_samples, on_cavity_wall, visibility_from_rays
 from .visibility import Visibility, affinity_matrix
@@ -70,12 +72,10 @@ def sample_surface(
     seed:int=0,             # Same seed, same samples
 )->SurfaceSamples:
     "Landmarks and further samples; `ParameterError` for fewer samples than landmarks"
+    mesh = as_mesh(mesh)
     if n_samples < n_landmarks:
         raise ParameterError("n_samples", f"is {n_samples}", f"Give {n_landmarks} or more")
-    points, normals, _ = even_samples(mesh, n_landmarks, seed)
-    more, faces = trimesh.sample.sample_surface(mesh, n_samples - n_landmarks, seed=seed + 1)
-    points = np.vstack([points, more])
-    normals = np.vstack([normals, mesh.face_normals[faces]])
+    points, normals, _ = even_samples(mesh, n_samples, seed)
     enclosed = np.zeros(len(points), bool)
     if cavity is not None: enclosed = on_cavity_wall(cavity, points, normals)
     return SurfaceSamples(points, normals, _averaged_normals(points, normals), enclosed,
@@ -112,14 +112,11 @@ def harmonic_extension(
     return np.vstack([features, splu(system.tocsc()).solve(known)])
 
 # %% ../../nbs/api/geometry/surface_features.ipynb #47aa405e
-_BORDER_NEIGHBOURS = 8
-
 def neighbouring_samples(
     samples:SurfaceSamples,  # As `sample_surface` gives them
 )->tuple:
     "Pairs of neighbouring samples (E,2), each once, and the sharp crease of each pair (E,)"
-    i, j, _, _ = nearest_pairs(samples.points, _BORDER_NEIGHBOURS)
-    pairs = np.unique(np.sort(np.stack([i, j], 1), axis=1), axis=0)
+    pairs = neighbour_pairs(samples.points)
     return pairs, samples.sharp_concavity(*pairs.T)
 
 # %% ../../nbs/api/geometry/surface_features.ipynb #68b905af

@@ -15,9 +15,19 @@ from itertools import product
 import numpy as np
 from scipy.ndimage import distance_transform_edt, label
 
+from ..core.errors import InputError
 from .clustering import surface_graph, symmetric_normalise
 
 # %% ../../nbs/api/geometry/visibility.ipynb #58d39fc7
+def _without_nan(sdf):
+    "The field, with `InputError` in place of NaN, which no comparison would notice"
+    def checked(points):
+        distances = np.asarray(sdf(points))
+        if not np.isnan(distances).any(): return distances
+        fix = "Check the mesh, or the weights of the decoder"
+        raise InputError("field", "has distances that are NaN", fix)
+    return checked
+
 NORMAL_STEP = 1e-3    # Step of the central differences, units of the cube
 INSET_DEPTH = .01     # Depth of points below the surface, units of the cube
 
@@ -107,7 +117,9 @@ def line_of_sight(
     normals=None,       # Outward unit vectors, (P,3); None: those of the field
     grid=None,          # The field from `sample_field_grid` or `refine_grid`; None: evaluate always
 )->np.ndarray:
-    "Visibility matrix: which points are mutually visible through the inside, (P,P) bool"
+    """Visibility matrix: which points are mutually visible through the inside, (P,P) bool;
+    `InputError` for distances that are NaN"""
+    sdf = _without_nan(sdf)
     inset = inset_points(sdf, points, normals).astype(np.float32)
     i, j = np.triu_indices(len(inset), 1)
     length = np.linalg.norm(inset[i] - inset[j], axis=1)
@@ -206,6 +218,7 @@ def field_thickness(
     normals,            # Outward unit vectors, (P,3)
 )->np.ndarray:
     "Distance from each point against its normal to where the inside ends, (P,), units of the cube"
+    sdf = _without_nan(sdf)
     travelled = np.full(len(points), INSET_DEPTH)
     active = np.arange(len(points))
     for _ in range(MAX_TRACE_STEPS):
@@ -239,8 +252,9 @@ def visibility_from_field(
     points,                   # Surface points, (P,3)
     config:VisibilityConfig=VisibilityConfig(),   # Its `cavity_share` is used here
 )->Visibility:
-    "The `Visibility` of surface points in a signed distance field"
+    "The `Visibility` of surface points in a field; `InputError` for distances that are NaN"
     points = np.asarray(points, np.float32)
+    sdf = _without_nan(sdf)
     normals = field_normals(sdf, points)
     filled, grid = fill_cavities(sdf, config.cavity_share)
     visible = line_of_sight(filled, points, normals, grid)

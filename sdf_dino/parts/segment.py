@@ -102,8 +102,7 @@ def face_confidence(
     faces = np.arange(len(sample))
     own = distance[faces, found.labels]
     distance[faces, found.labels] = np.inf
-    other = distance.min(1)
-    return ((other - own) / (other + own)).clip(0)
+    return ((distance.min(1) - own) / (distance.min(1) + own)).clip(0)
 
 # %% ../../nbs/api/parts/segment.ipynb #44c96b40
 _CANDIDATES = 16     # Samples near a point that are tried for a line of sight

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from sdf_dino.core.errors import InputError
 from sdf_dino.geometry import visibility as v
 from sdf_dino.geometry.clustering import symmetric_normalise
 from sdf_dino.geometry.shapes import probe_shapes
@@ -103,3 +104,15 @@ def test_an_affinity_of_visibility_alone_is_the_normalised_overlap():
     overlap = v.jaccard_overlap(visibility.visible) * visibility.visible
     expected = symmetric_normalise(overlap + 1e-3)
     assert np.allclose(v.affinity_matrix(visibility, config), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("ask", [
+    lambda sdf, p: v.line_of_sight(sdf, p, p), lambda sdf, p: v.field_thickness(sdf, p, p),
+    lambda sdf, p: v.visibility_from_field(sdf, p)], ids=["line of sight", "thickness", "visibility"])
+def test_distances_that_are_nan_are_an_error_and_no_answer(ask):
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    points *= .3 / np.linalg.norm(points, axis=1, keepdims=True)
+    def ball(p): return np.linalg.norm(p, axis=1) - .3
+    def broken(p): return np.where(np.asarray(p)[:, 0] > .1, np.nan, ball(p))
+    ask(ball, points)
+    with pytest.raises(InputError, match="field: has distances that are NaN"): ask(broken, points)
