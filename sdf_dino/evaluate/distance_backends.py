@@ -15,6 +15,7 @@ import numpy as np
 import trimesh
 from trimesh.transformations import translation_matrix
 
+from ..core.errors import import_extra
 from ..core.sandbox import Sandbox
 from ..geometry.distance import BACKENDS, signed_distance
 from ..geometry.surface import sample_mesh_surface
@@ -129,7 +130,7 @@ def _compared_meshes():
 PLAIN_PYSDF = "plain pysdf"
 
 def _plain_pysdf(mesh, points):
-    from pysdf import SDF
+    SDF = import_extra("pysdf", "pysdf").SDF
     inside_positive = SDF(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32))
     return -inside_positive(points.astype(np.float32)).reshape(-1)
 
@@ -172,7 +173,7 @@ def _measure_backend(case, backend, n):
 # %% ../../nbs/api/evaluate/distance_backends.ipynb #9403bacb
 def available_backends()->list:
     "Names of the back ends that are installed"
-    return [name for name in BACKENDS if name != "warp" or find_spec("warp")]
+    return [name for name in BACKENDS if name == "exact" or find_spec(name)]
 
 def compare_distance_backends()->list:
     "Rows of case, backend, error, wrong, seconds, memory (MiB) and ratio of time to plain pysdf"

@@ -278,7 +278,8 @@ def bench_scale(
     task = "sdf_dino.evaluate.training_speed:scale_row"
     first = None
     for n in sizes:
-        with Sandbox(3600., math.inf) as sandbox: row = sandbox.call(task, n, size, steps, str(device))
+        with Sandbox(3600., math.inf) as sandbox:
+            row = sandbox.call(task, n, size, steps, str(device))
         first = first or row
         measures = (("step", "step", "s a step"), ("memory", "set_MB", "MB of the set"))
         for name, key, unit in measures:

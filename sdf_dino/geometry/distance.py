@@ -16,7 +16,7 @@ import trimesh
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from ..core.errors import ParameterError
+from ..core.errors import ParameterError, import_extra
 from ..core.runtime import pick_device
 from .loading import as_mesh
 from .repair import (
@@ -201,7 +201,7 @@ def subdivide_mesh(
 
 # %% ../../nbs/api/geometry/distance.ipynb #99e0a0dc
 def _subdivided_pysdf(mesh):
-    from pysdf import SDF
+    SDF = import_extra("pysdf", "pysdf").SDF
     vertices, faces = subdivide_mesh(mesh.to_unit(mesh.vertices), mesh.faces, .02)
     return SDF(vertices.astype(np.float32), faces.astype(np.uint32))
 

@@ -23,8 +23,8 @@ def test_a_united_table_has_exact_distances_even_far_from_its_vertices():
     points = near_surface_points(table, 4000)
     true = true_sdf(points)
     outside = true > 0
-    error = {name: np.abs(signed_distance(table, points, name) - true)[outside] for name in ("exact", "pysdf")}
-    assert error["exact"].max() < 1e-6 and error["pysdf"].mean() < 1e-3
+    def error(backend): return np.abs(signed_distance(table, points, backend) - true)[outside]
+    assert error("exact").max() < 1e-6 and (not find_spec("pysdf") or error("pysdf").mean() < 1e-3)
     assert (np.sign(signed_distance(table, points)) == np.sign(true)).mean() > .999
 
 

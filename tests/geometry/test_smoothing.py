@@ -11,6 +11,7 @@ from sdf_dino.geometry import graph_cut
 from sdf_dino.geometry import smoothing as s
 from sdf_dino.geometry.csg import solid_to_mesh
 from sdf_dino.geometry.shapes import probe_shapes
+from sdf_dino.geometry.validation import MeshRejected
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +132,9 @@ def test_one_part_has_no_borders(ball, halves):
     assert not s.smooth_face_labels(ball, 0*halves).any()
 
 
-def test_empty_and_tiny_meshes_keep_their_labels():
+def test_an_empty_mesh_is_refused_and_a_tiny_one_keeps_its_label():
     empty = trimesh.Trimesh(np.zeros((0, 3)), np.zeros((0, 3), int), process=False)
-    assert len(s.smooth_face_labels(empty, np.zeros(0, int))) == 0
+    with pytest.raises(MeshRejected, match="no triangles"): s.smooth_face_labels(empty, np.zeros(0, int))
     one = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], process=False)
     assert s.smooth_face_labels(one, np.array([4])).tolist() == [4]
 
