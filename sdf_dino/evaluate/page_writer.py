@@ -127,8 +127,8 @@ def overview_markdown(
         "The parts are in the interior visibility of a shape. `visibility`, which is `segment` as "
         "it is by default, asks rays and learns nothing. The three `learned` methods replace its "
         "features: under equal conditions training adds nothing that is significant. "
-        "`spectral_exact` is the same affinity on 512 points without extension, part tree and "
-        "borders. More is better for ARI, less for the Rand-index error.",
+        "`spectral_exact` measures visibility by exact distances on 512 points, without "
+        "extension and borders. More is better for ARI, less for the Rand-index error.",
         "[Co-segmentation](co_segmentation.md) asks whether a part has the same name on all "
         "meshes of a category. "
         "[Negative results](negative_results.md) lists what did not work.",

@@ -75,8 +75,8 @@ COMPOUNDS_PAGE = ResultPage(
     "compounds", "Random compounds",
     "Are parts found on random assemblies of primitives that no network was trained on?",
     _ari_columns("compounds"), _SHORT,
-    "`segment` finds nearly all parts, with k given and with k estimated. The same affinity on "
-    "512 points without extension, part tree and borders, `spectral_exact`, is a tenth below. "
+    "`segment` finds nearly all parts, with k given and with k estimated. Visibility by exact "
+    "distances on 512 points, without extension and borders, `spectral_exact`, is below. "
     "`dino`, the proposal's recipe, is below with k given and fails with k estimated; k-means on "
     "coordinates or on activations of the decoder finds few parts.",
     "Settings of `segment` were chosen on a quarter of the benchmark and on 100 other compounds. "
@@ -99,9 +99,9 @@ ARCHITECTURE_PAGE = ResultPage(
     "architecture", "Furniture and architecture by construction",
     "Are parts found on railings, windows, doors, shelves, stairs, tables and chairs?",
     _ari_columns("architecture"), _SHORT,
-    "`segment` scores best with k given and with k estimated, a tenth above the same affinity "
-    "without extension, part tree and borders. A plain positional encoding separates these "
-    "axis-aligned parts better than the decoder's activations do.",
+    "`segment` scores best with k given and with k estimated, above visibility by exact "
+    "distances on 512 points without extension and borders. A plain positional encoding "
+    "separates these axis-aligned parts better than the decoder's activations do.",
     "The pieces are procedural and their parts are known by construction. Artists' furniture is "
     "another test. The weights saw random compounds only; one training was measured.",
     "sdf_dino evaluate --tests architecture --seeds 5 --methods "
