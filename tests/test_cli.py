@@ -8,11 +8,10 @@ from typer.testing import CliRunner
 
 from sdf_dino.cli import main as cli
 from sdf_dino.cli import research
-from sdf_dino.core import process as set_up
 from sdf_dino.core.errors import ParameterError, SdfDinoError
 
 
-def invoke(*words): return CliRunner().invoke(cli.app, [str(word) for word in words])
+def invoke(*words): return CliRunner().invoke(cli.load_app(), [str(word) for word in words])
 
 
 def process(*words, cwd=None):
@@ -82,8 +81,8 @@ def test_a_refusal_of_a_process_is_one_line_and_code_1():
     (OSError("disk"), "OSError: disk")])
 def test_a_refusal_of_the_system_is_one_line(monkeypatch, error, words):
     def failing_app(): raise error
-    monkeypatch.setattr(cli, "app", failing_app)
-    monkeypatch.setattr(set_up, "set_up_command", lambda: None)    # it would change this very process
+    monkeypatch.setattr(cli, "load_app", lambda: failing_app)
+    monkeypatch.setattr(cli, "set_up_command", lambda: None)    # it would change this very process
     with pytest.raises(SystemExit) as stop: cli.main()
     assert str(stop.value).startswith(f"sdf_dino: {words}")
 

@@ -202,7 +202,7 @@ def cli_evaluate(
     """Score segmentation methods on benchmarks. Results are kept per shape: a killed call resumes.
 
     Exit codes: 0 every shape is scored, 1 an error, 2 a wrong option, 3 some shapes failed."""
-    _import_from_here()
+    if ":" in methods: _import_from_here()
     from sdf_dino.core.errors import ParameterError
     from sdf_dino.evaluate.benchmark import EvaluationSettings, evaluate
     settings = EvaluationSettings(

@@ -14,12 +14,15 @@ import threading
 import time
 
 # %% ../../nbs/api/core/process.ipynb #cd9a2aed
-def _depends_on_here(entry):
-    "Whether an entry of an import path is another folder for who stands somewhere else"
-    if not os.path.isabs(entry): return True
+def _is_relative(entry):
+    "Whether an entry of an import path comes from a relative one, such as an empty one"
     words = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     relative = [os.path.abspath(word) for word in words if not os.path.isabs(word)]
-    return entry in relative or os.path.realpath(entry) == os.getcwd()
+    return not os.path.isabs(entry) or ("PYTHONPATH" in os.environ and entry in relative)
+
+def _depends_on_here(entry):
+    "Whether an entry of an import path is another folder for who stands somewhere else"
+    return _is_relative(entry) or os.path.realpath(entry) == os.getcwd()
 
 def import_path()->list:
     "`sys.path` with what depends on the current folder at its end, where it can hide no module"
@@ -68,7 +71,7 @@ def _open_standard_streams():
 
 def set_up_command():
     "Prepare the process of a command: its imports, its standard streams, SIGTERM and threads"
-    sys.path[:] = import_path()
+    sys.path[:] = [entry for entry in import_path() if not _is_relative(entry)]
     import_safely(os.environ)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")     # spinning threads starve shared cores
     _open_standard_streams()

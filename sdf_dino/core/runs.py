@@ -172,7 +172,7 @@ def fingerprint_changes(
     new:dict,   # As from `fingerprint`
 )->tuple:
     "(what changed in the code, what else changed), each a list of words"
-    if not isinstance(old, dict): return [], ["the record of the run"]
+    if not isinstance(old, dict) or set(old) != set(new): return [], ["the record of the run"]
     others = ["its parameters"] if old["parameters"] != new["parameters"] else []
     if old["weights"] != new["weights"]: others.append("weights in the package")
     before, after = old["inputs"], new["inputs"]

@@ -178,10 +178,7 @@ def _check_options(out, settings, workers, remake, accept_code):
     if workers < 0: raise ParameterError("workers", f"is {workers}", "Give 0 for one a core")
     if settings.backend == "warp": warp_module()
     if settings.backend == "pysdf":
-        try: signed_distance(trimesh.creation.box(), [[0, 0, 0]], "pysdf")
-        except ImportError:
-            fix = "pip install 'sdf_dino[pysdf]', or use another"
-            raise ParameterError("backend", "pysdf needs the package pysdf", fix) from None
+        signed_distance(trimesh.creation.box(), [[0, 0, 0]], "pysdf")     # says if it is absent
 
 # %% ../../nbs/api/data/prepare.ipynb #70c073eb
 MAX_ROUNDS = 3    # Rounds of a cluster that loses workers or files

@@ -75,8 +75,12 @@ def _make_sources(items):
     return sorted(sources.values(), key=lambda source: source.name)
 
 # %% ../../nbs/api/data/sources.ipynb #366eb700
+def _is_meant(path):
+    "Whether a path is a file, or a link that leads to none, which the result shall name"
+    return path.is_file() or (path.is_symlink() and not path.is_dir())
+
 def _folder_items(folder, formats):
-    files = sorted(p for p in folder.rglob("*") if p.suffix[1:].lower() in formats and p.is_file())
+    files = sorted(p for p in folder.rglob("*") if p.suffix[1:].lower() in formats and _is_meant(p))
     return [(p.relative_to(folder).as_posix(), p, {}) for p in files if not p.name.startswith(".")]
 
 def _existing_form(path):
@@ -154,7 +158,8 @@ def find_sources(
         if not isinstance(source, Source): items += _items(resolve_path(source), formats)
     if not items and not ready:
         fix = f"Looked for {', '.join(formats)}"
-        raise InputError(sources, "holds no files of a known kind", fix)
+        named = ", ".join(map(str, several))
+        raise InputError(named, "holds no files of a known kind", fix)
     return _check_names([*ready, *_make_sources(items)])
 
 # %% ../../nbs/api/data/sources.ipynb #f1032e92

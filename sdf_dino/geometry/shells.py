@@ -267,7 +267,8 @@ def _copy_groups(shells):
     alike = cKDTree(rows).query_pairs(_COPY_TOLERANCE, output_type="ndarray")
     group = len(rows) + np.arange(len(shells.area))
     group[small] = _connected_groups(len(rows), alike)[row_of_shell.reshape(-1)]
-    return np.unique(group, return_inverse=True)[1]
+    groups = np.unique(group, return_inverse=True)[1]
+    return groups if groups.any() else np.arange(len(groups))   # nothing but copies of one shell
 
 # %% ../../nbs/api/geometry/shells.ipynb #b31c0a75
 MAX_GROUPS = 200          # Groups of shells, at most

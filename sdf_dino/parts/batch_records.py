@@ -84,12 +84,18 @@ def open_batch_journal(
 )->Journal:
     "The journal of a batch; a new one when the old one is damaged"
     path, manifest = batch.out/"log"/"journal.sqlite", batch.out/MANIFEST_NAME
-    try: return Journal(path)
+    try: journal = Journal(path)
     except CheckpointError as e:
         _set_aside(path)
         tqdm.write(f"segment: {e.path}: {e.cause}; reading {manifest.name}", sys.stderr)
-    journal = Journal(path)
-    if manifest.exists():
-        rows = map(json.loads, manifest.read_text(encoding="utf-8").splitlines())
+        journal = Journal(path)
+    if manifest.exists() and not journal.items():
+        rows = _whole_rows(manifest.read_text(encoding="utf-8"))
         journal.put_many({row["name"]: _entry_of_row(batch, row) for row in rows})
     return journal
+
+def _whole_rows(text):
+    "The rows of a manifest without lines that were torn"
+    for line in text.splitlines():
+        try: yield json.loads(line)
+        except ValueError: continue

@@ -168,3 +168,8 @@ def test_a_run_records_parameters_and_is_done_only_when_finished(project, monkey
     assert read_json(run.path / "metrics.json")["ari"] == 1. and read_json(run.path / "env.json")["seed"] == 0
     Run.start("99_toy", {"K": 5, "seed": 0})
     assert not (run.path / "metrics.json").exists(), "a run that starts again is not done"
+
+
+@pytest.mark.parametrize("recorded", [{}, {"parameters": "p"}, [], "", None])
+def test_a_record_that_is_none_counts_as_changed(recorded):
+    assert fingerprint_changes(recorded, of_code("1")) == ([], ["the record of the run"])

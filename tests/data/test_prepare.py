@@ -15,7 +15,7 @@ import trimesh
 from faults import count_files, kill_and_resume, start, stop, wait_until
 from typer.testing import CliRunner
 
-from sdf_dino.cli.main import app
+from sdf_dino.cli.main import load_app
 from sdf_dino.core import revision
 from sdf_dino.core.errors import CheckpointError, InputError, MismatchError, ParameterError
 from sdf_dino.core.sandbox import Sandbox
@@ -323,9 +323,9 @@ def test_a_setting_that_cannot_be_meant_is_refused(option, value):
 def test_a_wrong_option_leaves_no_folder_behind(tmp_path, monkeypatch):
     for options in (["--backend", "nope"], ["--workers", "-1"], ["--remake", "--accept-code"]):
         words = ["prepare", str(balls(tmp_path / "in")), "--out", str(tmp_path / "set"), *options]
-        assert isinstance(CliRunner().invoke(app, words).exception, ParameterError)
+        assert isinstance(CliRunner().invoke(load_app(), words).exception, ParameterError)
     monkeypatch.setitem(sys.modules, "pysdf", None)
-    with pytest.raises(ParameterError, match="needs the package pysdf"):
+    with pytest.raises(ParameterError, match=r"sdf_dino\[pysdf\]"):
         prepare_set(tmp_path / "in", tmp_path / "set", PrepareSettings(backend="pysdf"))
     assert not (tmp_path / "set").exists()
 

@@ -183,3 +183,15 @@ def test_a_stamp_changes_when_a_missing_file_comes(tmp_path):
     assert stamp == {"mesh.obj": None} and not sources.stamp_holds(tmp_path / "mesh.obj", None)
     (tmp_path / "mesh.obj").touch()
     assert not sources.stamp_holds(tmp_path / "mesh.obj", stamp)
+
+
+def test_a_link_to_nothing_is_a_source_and_a_pipe_is_none(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.ply").write_text("ply")
+    (tmp_path / "in/gone.ply").symlink_to(tmp_path / "nowhere.ply")
+    os.mkfifo(tmp_path / "in/pipe.ply")
+    assert [source.name for source in find_sources(tmp_path / "in", ("ply",))] == ["a_ply", "gone_ply"]
+
+
+def test_a_folder_without_meshes_is_named_as_it_was_given(tmp_path):
+    with pytest.raises(InputError, match=rf"^{tmp_path}: holds no files"): find_sources([tmp_path], ("ply",))

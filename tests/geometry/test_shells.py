@@ -114,3 +114,8 @@ def test_loose_triangles_are_gathered_without_seeking_copies(monkeypatch):
     corners = np.random.default_rng(0).random((300, 3, 3)).reshape(-1, 3)
     found = measured(trimesh.Trimesh(corners, np.arange(900).reshape(-1, 3), process=False))
     assert len(set(s.gather_shells(found))) == s.MAX_GROUPS
+
+
+def test_a_mesh_of_nothing_but_copies_has_a_group_for_each():
+    boxes = [moved(trimesh.creation.box((.02, .02, .02)), .05 * i, 0, 0) for i in range(60)]
+    assert len(set(s.gather_shells(measured(trimesh.util.concatenate(boxes))))) == 60

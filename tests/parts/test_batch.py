@@ -207,6 +207,14 @@ def test_a_damaged_journal_costs_nothing_done(meshes, tmp_path, damage, capsys):
     assert len(list(journal.parent.glob("*.damaged-1"))) == 1, "it is kept"
 
 
+def test_an_emptied_journal_and_a_torn_manifest_cost_nothing_done(meshes, tmp_path):
+    first = segment_batch(meshes, tmp_path / "out")
+    manifest = tmp_path / "out/manifest.jsonl"
+    for file in (tmp_path / "out/log").glob("journal*"): file.unlink()
+    manifest.write_text(manifest.read_text() + '{"name": "torn')
+    assert segment_batch(meshes, tmp_path / "out").processed == 0 and len(first.rows) > 0
+
+
 def full_disk(source, *args):
     "`judge_mesh` on a disk that has no room for the box"
     if source.name == "box_ply": raise WriteError(f"{source.name}.glb", errno.ENOSPC)

@@ -75,8 +75,8 @@ def test_the_command_needs_no_torch(tmp_path):
     trimesh.creation.icosphere(2).export(tmp_path / "ball.ply")
     code = """
 import json, sys
-from sdf_dino.cli.main import app
-app(["segment", sys.argv[1], "-o", sys.argv[2]], standalone_mode=False)
+from sdf_dino.cli.main import load_app
+load_app()(["segment", sys.argv[1], "-o", sys.argv[2]], standalone_mode=False)
 print(json.dumps("torch" in sys.modules))"""
     assert python(code, tmp_path / "ball.ply", tmp_path / "parts.ply") is False
     assert (tmp_path / "parts.ply").exists()
