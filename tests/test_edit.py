@@ -30,7 +30,8 @@ def test_moving_a_part_leaves_the_rest():
 
 @pytest.mark.slow
 def test_edges_come_nearer_than_the_mesh_and_one_network(tmp_path):
-    settings = {"grid": 48, "steps": 300, "points": 2048, "samples": 16384, "tune": 200, "resolution": 128}
+    settings = {"coarse_resolution": 48, "steps": 300, "points_per_step": 2048, "n_points": 16384,
+                "finetune_steps": 200, "resolution": 128}
     words = [word for name, value in settings.items() for word in ("-p", f"{name}={value}")]
     run("sdf_dino", "run", "solids", "toy", *words, data=tmp_path, timeout=1200)
     (metrics,) = (tmp_path / "runs" / "solids").glob("*/metrics.json")
