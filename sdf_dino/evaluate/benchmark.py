@@ -8,6 +8,7 @@ __all__ = ['PSB_READINGS', 'TESTS', 'HUMAN_RAND_INDEX_ERROR', 'Benchmark', 'psb_
            'evaluate', 'human_score_deviations']
 
 # %% ../../nbs/api/evaluate/benchmark.ipynb #63a4518c
+import ast
 import re
 from dataclasses import dataclass
 from importlib import import_module
@@ -127,10 +128,29 @@ def select_ids(
     return [id for id in ids if id in chosen][::step]
 
 # %% ../../nbs/api/evaluate/benchmark.ipynb #87460779
+def _imported_names(path):
+    "First names of the modules that a file imports"
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import): names.update(alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom): names.add(node.module or node.names[0].name)
+    return {name.partition(".")[0] for name in names}
+
+def _with_imports(path):
+    "A file, and the files beside it that it imports, directly or not"
+    found, queue = set(), [path]
+    while queue:
+        file = queue.pop()
+        if file in found or not file.is_file(): continue
+        found.add(file)
+        queue += [file.with_name(f"{name}.py") for name in _imported_names(file)]
+    return sorted(found)
+
+# %% ../../nbs/api/evaluate/benchmark.ipynb #509becb1
 def _external_files(module, weights):
-    "Source of a method from outside the package, and the files of the weights that it names"
-    source = getattr(import_module(module), "__file__", None)
-    files = [Path(source)] if source else []
+    "Sources of a method from outside the package, and the files of the weights that it names"
+    source = getattr(import_module(module), "__file__", None) or ""
+    files = _with_imports(Path(source)) if source.endswith(".py") else []
     if not weights: return files
     place, packaged = Path(weights), Path(sdf_dino.__file__).parent/"weights"/weights
     if packaged.exists() and not (place/"backbone"/"config.json").exists(): place = packaged

@@ -96,3 +96,12 @@ def test_a_method_of_a_user_may_use_the_weights_that_a_shape_names():
 
 def test_missing_weights_are_refused():
     with pytest.raises(InputError): weights_stamp("learned@nothing", ("probe9",))
+
+
+def test_a_file_that_a_method_imports_counts(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "users_method.py").write_text("from users_helper import K\ndef f(shape, k, seed): return K")
+    (tmp_path / "users_helper.py").write_text("K = 1")
+    before = weights_stamp("users_method:f", ("probe9",))
+    (tmp_path / "users_helper.py").write_text("K = 2")
+    assert weights_stamp("users_method:f", ("probe9",)) != before
