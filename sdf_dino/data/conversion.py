@@ -47,6 +47,7 @@ class PrepareSettings:
         for name in ("max_seconds", "max_memory", "max_faces"):
             value = getattr(self, name)
             if not value > 0: raise ParameterError(name, f"is {value}", "Give a number above 0")
+        if self.seed < 0: raise ParameterError("seed", f"is {self.seed}", "Give 0 or more")
         if not 0 <= self.max_ambiguous <= 1:
             fix = "Give a share in 0…1"
             raise ParameterError("max_ambiguous", f"is {self.max_ambiguous}", fix)

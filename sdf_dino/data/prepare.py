@@ -123,13 +123,16 @@ class _Identity:
         return ", ".join(words)
 
 # %% ../../nbs/api/data/prepare.ipynb #5ea5f2f5
-def _check_identity(out, settings, is_begun):
+def _check_identity(out, settings, is_begun, accept_code):
     "The identity of the folder; `MismatchError` unless it was begun with these settings"
     kept = {key: value for key, value in asdict(settings).items() if key not in _LIMITS}
     kept = json.loads(json.dumps(kept))     # tuples become lists, as in the file
-    begun = _Identity.load(out) if is_begun else _Identity(kept)
+    try: begun = _Identity.load(out) if is_begun else _Identity(kept)
+    except CheckpointError: begun = None
+    if begun is None and accept_code: return _Identity(kept)
     if begun is None:
-        raise MismatchError(out, "has samples, but no settings.json", "Take another folder")
+        fix = "Repeat its settings with --accept-code, or take another folder"
+        raise MismatchError(out, "has samples, but no intact settings.json", fix)
     differs = [key for key, value in kept.items() if begun.settings.get(key) != value]
     if differs:
         fix = "Repeat those of its settings.json, or take another folder"
@@ -294,7 +297,7 @@ def prepare_set(
         journal, entries = _open_journal(out)
         with journal:
             is_begun = bool(entries) or any((out/"samples").glob("[!.]*.safetensors"))
-            identity = _check_identity(out, settings, is_begun)
+            identity = _check_identity(out, settings, is_begun, accept_code)
             _check_strangers(found, out/"samples", prune)
             verdicts = _finished_verdicts(found, out/"samples", journal, entries, retry)
             revision = _check_revision(out, identity, verdicts, remake, accept_code)

@@ -367,7 +367,7 @@ def test_a_folder_of_another_version_is_refused(tmp_path, in_process):
     with pytest.raises(MismatchError, match="another version of prepare"):
         prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
     (tmp_path / "set" / "settings.json").unlink()
-    with pytest.raises(MismatchError, match="no settings.json"):
+    with pytest.raises(MismatchError, match="no intact settings.json"):
         prepare_set(tmp_path / "in", tmp_path / "set", QUICK, workers=1)
 
 
@@ -494,3 +494,17 @@ def test_a_scheduler_that_does_not_answer_is_an_error(meshes, tmp_path):
     pytest.importorskip("distributed", reason="Dask's distributed is not installed")
     with pytest.raises(ParameterError, match="does not answer"):
         prepare_set(meshes, tmp_path / "set", scheduler=f"tcp://127.0.0.1:{free_port()}")
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_text('{"format": 2, "sett')])
+def test_lost_settings_cost_no_samples(tmp_path, damage):
+    def prepared(**options):
+        return prepare_set(balls(tmp_path / "in"), tmp_path / "set", PrepareSettings(Sampler(64, 16)), workers=1, **options)
+    prepared()
+    damage(tmp_path / "set" / "settings.json")
+    with pytest.raises(MismatchError, match="accept-code"): prepared()
+    assert prepared(accept_code=True).processed == 0
+
+
+def test_a_negative_seed_is_refused():
+    with pytest.raises(ParameterError, match="seed"): PrepareSettings(seed=-1)
