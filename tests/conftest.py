@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -32,6 +33,14 @@ def run(*words, data=None, check=True, **kwargs):
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, **kwargs)
     if check: assert done.returncode == 0, done.stdout + done.stderr
     return done
+
+
+def wait_for(condition):
+    "Wait until something holds; it must within a minute"
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(.02)
 
 
 def write_notebook(path, *sources):

@@ -1,9 +1,25 @@
-"Small writers of mesh files with the features of each format, for tests: known vertices and polygons in, bytes out"
+"Small writers of mesh files with the features of each format: known vertices and polygons in, bytes out; and readers"
 import io
 import struct
 import zipfile
 
 import numpy as np
+import pytest
+
+from sdf_dino.geometry.loading import load_mesh
+from sdf_dino.geometry.validation import MeshRejected
+
+
+def load(folder, name, data):
+    "The mesh of a file with this content"
+    (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+    return load_mesh(folder / name)
+
+
+def refusal(folder, name, data):
+    "The error for a file with this content"
+    with pytest.raises(MeshRejected) as error: load(folder, name, data)
+    return error.value
 
 
 def box():

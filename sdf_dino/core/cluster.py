@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import sdf_dino
-from .errors import ParameterError
+from .errors import ParameterError, import_extra
 from .revision import code_revision, revision_changes
 
 # %% ../../nbs/api/core/cluster.ipynb #a20cd65b
@@ -76,11 +76,8 @@ def _probe_files(folders):
 @contextmanager
 def _dask_client(address):
     "A Dask client with at least one worker; `ParameterError` when there is none"
-    try: from distributed import Client
-    except ImportError:
-        fix = "pip install 'sdf_dino[cluster]'"
-        raise ParameterError("scheduler", "needs the package distributed", fix) from None
-    try: client = Client(address, timeout=5)
+    distributed = import_extra("distributed", "cluster")
+    try: client = distributed.Client(address, timeout=5)
     except (OSError, ValueError):
         fix = "Start one with `dask scheduler`"
         raise ParameterError("scheduler", f"{address} does not answer", fix) from None

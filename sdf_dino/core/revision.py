@@ -22,7 +22,7 @@ from .files import file_hash, file_version
 
 # %% ../../nbs/api/core/revision.ipynb #93f99a10
 _NO_NUMBERS = re.compile(
-    r"core\.(?!runtime$)\w+|cli\.\w+|geometry\.(export|tree_export)|data\.download|"
+    r"core\.\w+|cli\.\w+|geometry\.(export|tree_export)|data\.download|"
     r"parts\.(batch|viewer)")
 _LIBRARIES = {      # import name → distribution, of those that compute numbers
     "embreex": "embreex", "igl": "libigl", "manifold3d": "manifold3d", "numpy": "numpy",
@@ -153,11 +153,6 @@ def cached_file_hash(
 def _code_of_version(module, version):
     return module_code(_module_file(module).read_text(encoding="utf-8"), module)
 
-def _read_module(module):
-    "The `ModuleCode` of a module of this package; None when there is none"
-    path = _module_file(module)
-    return _code_of_version(module, file_version(path)) if path.exists() else None
-
 # %% ../../nbs/api/core/revision.ipynb #b9f5752c
 _REFERENCE = re.compile(r"(?:sdf_dino\.)?(\w+(?:\.\w+)*):(\w+)")    # "geometry.loading:load_mesh"
 _MODULE_NAME = re.compile(r"sdf_dino\.(\w+(?:\.\w+)*)")
@@ -261,7 +256,7 @@ def _reach(queue, without=()):
         found[name], targets, used, files = _definition(module, name, file_version(path))
         for file in files: found[file.name] = cached_file_hash(file)
         queue += [*targets, (module, "")]       # what runs at import counts too
-        if not module.startswith("core."): libraries |= used    # such as torch for its devices
+        libraries |= used
     return texts, libraries
 
 # %% ../../nbs/api/core/revision.ipynb #2c062528

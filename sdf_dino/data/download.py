@@ -13,7 +13,7 @@ from functools import lru_cache
 from hashlib import sha1
 from pathlib import Path
 
-from ..core.errors import ParameterError, SdfDinoError
+from ..core.errors import SdfDinoError, import_extra
 from ..core.files import file_hash
 
 # %% ../../nbs/api/data/download.ipynb #6481b626
@@ -34,12 +34,8 @@ class HubUnavailable(SdfDinoError): "A file could not be downloaded; `cause` say
 @lru_cache
 def _hub_library():
     "The download function and the errors of huggingface_hub, its messages switched off"
-    try:
-        import huggingface_hub
-        from huggingface_hub import errors, logging, utils
-    except ImportError:
-        fix = "pip install 'sdf_dino[objaverse]'"
-        raise ParameterError("hub", "needs the package huggingface_hub", fix) from None
+    huggingface_hub = import_extra("huggingface_hub", "objaverse")
+    from huggingface_hub import errors, logging, utils
     utils.disable_progress_bars()
     logging.set_verbosity(50)
     return huggingface_hub.hf_hub_download, errors

@@ -22,7 +22,8 @@ from ..core.errors import (
 from ..core.files import read_json, read_metadata, write_json
 from ..core.revision import code_revision, revision_changes, revision_id
 from ..core.runtime import progress
-from ..core.workers import Journal, lock_folder, run_parallel
+from ..core.workers import (
+    Journal, late_arrivals, lock_folder, open_journal, run_parallel)
 from .conversion import PrepareSettings, acceptance_verdict, convert_source
 from .manifest import PreparedSet, read_manifest, write_manifest
 from .sources import find_sources, source_hash, source_stamp, stamp_holds
@@ -71,27 +72,10 @@ def _finished_verdicts(sources, folder, journal, entries, retry):
     return verdicts
 
 # %% ../../nbs/api/data/prepare.ipynb #2d3dc5a2
-def _set_aside(path):
-    "Rename a damaged journal and the files that belong to it, to a number that is free"
-    number = 1
-    while Path(f"{path}.damaged-{number}").exists(): number += 1
-    for suffix in ("-wal", "-shm", ""):
-        if Path(f"{path}{suffix}").exists():
-            os.replace(f"{path}{suffix}", f"{path}.damaged-{number}{suffix}")
-
 def _open_journal(out):
     "The journal of a set and its entries by name; a new one when the old one is damaged"
-    path = out/"log"/"journal.sqlite"
-    try:
-        journal = Journal(path)
-        try: return journal, dict(journal.items())
-        except CheckpointError:
-            journal.close()
-            raise
-    except CheckpointError as e:
-        _set_aside(path)
-        tqdm.write(f"prepare: {e.path}: {e.cause}; reading verdicts from the samples", sys.stderr)
-    return Journal(path), {}
+    def say(cause): tqdm.write(f"prepare: {cause}; reading verdicts from the samples", sys.stderr)
+    return open_journal(out/"log"/"journal.sqlite", say)
 
 # %% ../../nbs/api/data/prepare.ipynb #8b8c3e7d
 _LIMITS = ("max_seconds", "max_memory")     # may change between calls
@@ -186,7 +170,6 @@ def _check_options(out, settings, workers, remake, accept_code):
 # %% ../../nbs/api/data/prepare.ipynb #70c073eb
 MAX_ROUNDS = 3    # Rounds of a cluster that loses workers or files
 _MANIFEST_SECONDS = 60.     # Between two versions of the manifest
-_ARRIVAL_SECONDS = 10.      # That a file of a worker may take to be seen here
 
 @dataclass
 class _Conversion:
@@ -199,14 +182,14 @@ class _Conversion:
     revision:str                # The code that converts them
     workers:int                 # Meshes at a time
     scheduler:str               # Address of a Dask scheduler, or empty
-    lost:dict = field(default_factory=dict)     # Name → worker whose file is not seen here
+    lost:dict = field(default_factory=dict)     # Name → worker whose file is not found here
 
     def __post_init__(self):
         self.folder = self.out/"samples"
         self.refused = sum(v["status"] != "accepted" for v in self.verdicts.values())
 
     def has_arrived(self, name, verdict):
-        "Whether the file of an accepted mesh is seen here; a child on this machine wrote it itself"
+        "Whether the file of an accepted mesh is here; a child of this machine wrote it itself"
         if not self.scheduler or verdict["status"] != "accepted": return True
         return _has_checksum(self.folder/f"{name}.safetensors", verdict["sha256"])
 
@@ -224,11 +207,8 @@ class _Conversion:
 
     def record_late(self, late, bar):
         "Wait for files that a cluster's file system does not show yet, and keep those that come"
-        end = time.time() + _ARRIVAL_SECONDS
-        while late and time.time() < end:
-            time.sleep(.1)
-            for name in [n for n, entry in late.items() if self.has_arrived(n, entry["verdict"])]:
-                self.record(name, late.pop(name), bar)
+        def has_arrived(name): return self.has_arrived(name, late[name]["verdict"])
+        for name in late_arrivals(late, has_arrived): self.record(name, late.pop(name), bar)
         self.lost |= {name: entry["log"]["worker"] for name, entry in late.items()}
 
 # %% ../../nbs/api/data/prepare.ipynb #931bbea6

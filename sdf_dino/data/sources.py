@@ -6,18 +6,16 @@
 __all__ = ['MAX_NAME_BYTES', 'SELECTION_METADATA', 'Source', 'find_sources', 'source_stamp', 'stamp_holds', 'source_hash']
 
 # %% ../../nbs/api/data/sources.ipynb #58556c7d
-import json
 import os
 import re
-import struct
 import unicodedata
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import unquote
 
 from ..core.errors import InputError
 from ..core.files import file_hash, file_stamp, read_json, resolve_path
+from ..geometry.gltf_file import buffer_names
 
 # %% ../../nbs/api/data/sources.ipynb #ff67983b
 @dataclass(frozen=True)
@@ -162,40 +160,13 @@ def find_sources(
         raise InputError(named, "holds no files of a known kind", fix)
     return _check_names([*ready, *_make_sources(items)])
 
-# %% ../../nbs/api/data/sources.ipynb #f1032e92
-_MAX_JSON_BYTES = 2**26     # a larger text holds its buffers itself
-_URL = re.compile(r"[\w+.-]+:")
-
-def _gltf_json(path):
-    "The JSON of a glTF file, text or binary; empty for any other file"
-    try:
-        with open(path, "rb") as f:
-            head = f.read(20)
-            if head[:4] == b"glTF" and len(head) == 20:
-                return f.read(min(struct.unpack("<I", head[12:16])[0], _MAX_JSON_BYTES))
-            is_text = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
-            return head + f.read(_MAX_JSON_BYTES) if is_text else b""
-    except OSError: return b""
-
-def _buffer_names(path):
-    "Files in or below a mesh's folder that hold its buffers; others are never opened"
-    text = _gltf_json(path)
-    if b'"uri"' not in text: return []
-    try: buffers = json.loads(text.decode("utf-8-sig")).get("buffers", [])
-    except (ValueError, AttributeError, RecursionError): return []
-    if not isinstance(buffers, list): return []
-    uris = [buffer.get("uri") for buffer in buffers if isinstance(buffer, dict)]
-    texts = [unquote(uri) for uri in uris if isinstance(uri, str)]
-    names = [name for name in texts if name and "\0" not in name and not _URL.match(name)]
-    return [name for name in names if name[0] != "/" and ".." not in Path(name).parts]
-
 # %% ../../nbs/api/data/sources.ipynb #4b6b81b5
 def source_stamp(
     path,     # A mesh file, which may be missing
 )->dict:      # Name relative to its folder → size and time in ns, None for what is missing
     "The stamps of a mesh file and of the buffers beside it"
     path = Path(path)
-    names = [path.name, *_buffer_names(path)]
+    names = [path.name, *buffer_names(path)]
     return {name: file_stamp(path.parent/name) for name in names}
 
 def stamp_holds(
@@ -212,7 +183,7 @@ def source_hash(
     path,   # An existing mesh file
 )->str:     # 64 hex digits
     "SHA-256 of a mesh file, and of the buffers beside it if there are any"
-    digest, buffers = file_hash(path), _buffer_names(path)
+    digest, buffers = file_hash(path), buffer_names(path)
     if not buffers: return digest
     files = [os.path.join(Path(path).parent, name) for name in buffers]
     parts = [digest, *(file_hash(file) if os.path.isfile(file) else "" for file in files)]

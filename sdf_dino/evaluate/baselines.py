@@ -22,7 +22,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from sklearn.mixture import GaussianMixture
 
-from ..core.errors import ParameterError
+from ..core.errors import ParameterError, import_extra
 from .cases import EvalShape, as_eval_shape, with_fitted_code
 from .metrics import single_segment
 from ..field.decoder import DecoderConfig, DeepSDF, positional_encoding, query_decoder
@@ -290,10 +290,7 @@ def convex_pieces(
     seed:int=0,    # Seed of CoACD's tree search
 )->np.ndarray:     # Labels, (N,)
     "Pieces of CoACD; `ParameterError` when the package is not installed"
-    try: import coacd
-    except ImportError:
-        fix = "pip install 'sdf_dino[baselines]'"
-        raise ParameterError("coacd", "is not installed", fix) from None
+    coacd = import_extra("coacd", "baselines")
     shape = as_eval_shape(shape)
     coacd.set_log_level("off")
     mesh = coacd.Mesh(shape.mesh.vertices, shape.mesh.faces)

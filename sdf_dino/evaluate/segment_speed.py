@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import ParameterError
+from ..core.errors import import_extra
 from ..core.sandbox import Sandbox
 from ..geometry.shapes import random_compound
 from ..geometry.surface import zero_set
@@ -38,10 +38,7 @@ def coacd_seconds(
     mesh,     # trimesh.Trimesh
 )->float:
     "Seconds of a convex decomposition; `ParameterError` when coacd is not installed"
-    try: import coacd
-    except ImportError:
-        fix = "pip install 'sdf_dino[baselines]'"
-        raise ParameterError("coacd", "is not installed", fix) from None
+    coacd = import_extra("coacd", "baselines")
     coacd.set_log_level("off")
     began = time.perf_counter()
     coacd.run_coacd(coacd.Mesh(mesh.vertices, mesh.faces))

@@ -6,7 +6,6 @@
 __all__ = ['rank_and_world_size', 'local_device', 'all_reduce_sum', 'check_world_size', 'launch_processes']
 
 # %% ../../nbs/api/field/distributed.ipynb #f95902de
-import ctypes
 import os
 import signal
 import uuid
@@ -15,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from ..core.errors import SdfDinoError
+from ..core.process import end_with_parent
 
 # %% ../../nbs/api/field/distributed.ipynb #8879e879
 def rank_and_world_size()->tuple:
@@ -42,12 +42,6 @@ def all_reduce_sum(
     for tensor, total in zip(tensors, sums): tensor.copy_(total.view_as(tensor))
 
 # %% ../../nbs/api/field/distributed.ipynb #12f975ac
-def _die_with_parent(parent):
-    "End this process when its parent ends (Linux only)"
-    try: ctypes.CDLL(None).prctl(1, signal.SIGKILL)     # PR_SET_PDEATHSIG
-    except (AttributeError, OSError, TypeError): pass
-    if os.getppid() != parent: os._exit(1)              # the parent ended before the call
-
 def check_world_size(
     processes:int,   # How many should train together
 ):
@@ -59,7 +53,7 @@ def check_world_size(
 
 def _run_child(processes, parent, threads, cpu, function, args):
     from accelerate import PartialState
-    _die_with_parent(parent)
+    end_with_parent(parent)
     torch.set_num_threads(threads)
     state = PartialState(cpu=cpu)
     check_world_size(processes)

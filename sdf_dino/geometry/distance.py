@@ -212,10 +212,7 @@ def _pysdf_distance(mesh, points, device):
 # %% ../../nbs/api/geometry/distance.ipynb #708f3bed
 def warp_module():
     "The module `warp`, without its log messages; `ParameterError` when it is not installed"
-    try: import warp as wp
-    except ImportError:
-        fix = 'Install it with: pip install "sdf_dino[gpu]", or use backend exact'
-        raise ParameterError("backend", "warp needs the package warp-lang", fix) from None
+    wp = import_extra("warp", "gpu")
     wp.config.log_level = wp.LOG_WARNING
     return wp
 

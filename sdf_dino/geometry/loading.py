@@ -26,7 +26,7 @@ from .stl_file import is_text_stl, read_stl
 from .text_meshes import counted, decode_text, file_mesh, read_obj
 from .threemf_file import read_threemf
 from .validation import (
-    MeshRejected, REJECTION_REASONS, check_mesh, settle_unused, stray_vertices)
+    MeshRejected, REJECTION_REASONS, check_mesh, move_unused_vertices, stray_vertices)
 
 # %% ../../nbs/api/geometry/loading.ipynb #c07a29e4
 MESH_FORMATS = ("glb", "gltf", "obj", "ply", "stl", "off", "3mf", "dae")
@@ -129,7 +129,7 @@ def _read(path, kind):
 
 def _checked(mesh, path):
     "A mesh that passed `check_mesh`, without far vertices that no face uses, and with notes"
-    mesh = settle_unused(check_mesh(mesh, path))
+    mesh = move_unused_vertices(check_mesh(mesh, path))
     stray = stray_vertices(mesh.vertices, mesh.faces)
     mesh.metadata["notes"] = [*mesh.metadata.get("notes", ()), *([stray] if stray else [])]
     return mesh
@@ -219,7 +219,7 @@ def as_mesh(
     else:
         found = "None" if mesh is None else f"of the type {type(mesh).__name__}"
         raise ParameterError("mesh", f"is {found}", _ACCEPTED)
-    return settle_unused(check_mesh(mesh, mesh.metadata.get("source", "mesh")))
+    return move_unused_vertices(check_mesh(mesh, mesh.metadata.get("source", "mesh")))
 
 # %% ../../nbs/api/geometry/loading.ipynb #621af4f1
 def sandbox_reason(

@@ -6,8 +6,6 @@
 __all__ = ['BatchResult', 'segment_batch']
 
 # %% ../../nbs/api/parts/batch.ipynb #e4af2b73
-import hashlib
-import json
 import os
 import time
 from contextlib import suppress
@@ -17,13 +15,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..core.errors import InputError, ParameterError, SdfDinoError
+from ..core.files import content_hash
 from ..core.revision import code_revision, revision_changes, revision_id, weights_revision
 from ..core.runtime import progress
-from ..core.workers import Journal, lock_folder, run_parallel
+from ..core.workers import Journal, late_arrivals, lock_folder, run_parallel
 from ..data.sources import find_sources, stamp_holds
 from ..geometry.loading import MESH_FORMATS
 from .batch_records import MANIFEST_NAME, BatchManifest, open_batch_journal
-from .mesh_task import BatchSettings, judge_mesh, share_machine
+from .mesh_task import BatchSettings, segment_source, share_machine
 from sdf_dino.parts.segment_request import (
     SegmentRequest, WriteError, check_not_read, check_writable, fewer_parts, low_confidence,
     result_line, target_files)
@@ -87,10 +86,6 @@ class BatchResult:
         return "\n".join(lines)
 
 # %% ../../nbs/api/parts/batch.ipynb #7877686a
-def _digest(value):
-    "12 hex digits for a plain value"
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
-
 def _weights_revision(request):
     "The contents of all weights that a request may read"
     if request.method != "learned": return ""
@@ -115,7 +110,8 @@ class _Batch:
     "A call of `segment_batch`: where results go and what they are made with"
     def __init__(self, out, request, formats, settings):
         self.out, self.request, self.formats, self.settings = out, request, formats, settings
-        self.request_id = _digest({**asdict(request), "formats": list(formats)})
+        wanted = {**asdict(request), "formats": list(formats)}
+        self.request_id = content_hash({}, wanted)[:12]
         self.code = _code_revision(request)
         self.revision = revision_id(self.code)
         self.made_with = {"request": self.request_id, "weights": _weights_revision(request),
@@ -131,7 +127,7 @@ class _Batch:
         return [file for target in targets for file in target_files(target, self.request)]
 
     def is_finished(self, source, entry):
-        "Does a journal entry spare us this mesh?"
+        "Whether a journal entry holds, so that this mesh need not be segmented again"
         if self.settings.force or "verdict" not in entry: return False
         wanted, made = self.made_with, entry["made_with"]
         if self.settings.accept_code: wanted = {**wanted, "revision": made["revision"]}
@@ -169,8 +165,6 @@ def _meshes_to_segment(sources, out, entries):
     raise InputError(Path(sources[0].path).parent, cause, "Give the folder of the originals")
 
 # %% ../../nbs/api/parts/batch.ipynb #139fa255
-_ARRIVAL_SECONDS = 10.      # That a file of a worker may take to be seen here
-
 def _report(name, verdict, on_done):
     "Tell the caller about a mesh with parts, above the bar"
     if not on_done or verdict["status"] != "done": return
@@ -203,11 +197,8 @@ class _Rounds:
 
     def record_late(self, late):
         "Wait for files that a cluster's file system does not show yet"
-        end = time.time() + _ARRIVAL_SECONDS
-        while late and time.time() < end:
-            time.sleep(.1)
-            for name in [name for name in late if self.has_arrived(name, late[name][0])]:
-                self.record(name, *late.pop(name)[:2])
+        def has_arrived(name): return self.has_arrived(name, late[name][0])
+        for name in late_arrivals(late, has_arrived): self.record(name, *late.pop(name)[:2])
         self.lost.update({name: worker for name, (_, _, worker) in late.items()})
 
     def run_once(self, todo):
@@ -216,7 +207,8 @@ class _Rounds:
         request = self.batch.request
         if self.batch.settings.scheduler: request = _for_workers(request)
         tasks = [(source, self.batch.targets(source.name), request, limits) for source in todo]
-        results, late = run_parallel(judge_mesh, tasks, workers, self.batch.settings.scheduler), {}
+        results = run_parallel(segment_source, tasks, workers, self.batch.settings.scheduler)
+        late = {}
         for name, verdict, stamp, worker in progress(results, len(todo), "segment", unit="mesh"):
             if self.has_arrived(name, verdict): self.record(name, verdict, stamp)
             else: late[name] = verdict, stamp, worker
@@ -254,8 +246,8 @@ def _run_batch(batch, sources, journal, on_done):
     done = {source.name: known[source.name] for source in found
             if batch.is_finished(source, known[source.name])}
     todo = [source for source in found if source.name not in done]
-    judged = [entry for entry in known.values() if "verdict" in entry]
-    changes = _changes(batch, judged, entries)
+    with_verdict = [entry for entry in known.values() if "verdict" in entry]
+    changes = _changes(batch, with_verdict, entries)
     files = [file for source in todo for file in batch.files(source.name)]
     check_not_read(files, [source.path for source in found])
     _claim(batch, todo, known, journal)

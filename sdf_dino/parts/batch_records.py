@@ -7,16 +7,14 @@ __all__ = ['MANIFEST_NAME', 'BatchManifest', 'open_batch_journal']
 
 # %% ../../nbs/api/parts/batch_records.ipynb #5a304cf3
 import json
-import os
 import sys
 import time
 from pathlib import Path
 
 from tqdm import tqdm
 
-from ..core.errors import CheckpointError
 from ..core.files import atomic_write, json_text
-from ..core.workers import Journal
+from ..core.workers import Journal, open_journal
 from .segment_request import name_write_errors
 
 # %% ../../nbs/api/parts/batch_records.ipynb #284b1d82
@@ -71,30 +69,19 @@ def _entry_of_row(batch, row):
     made_with = {key: row[key] for key in _MADE_WITH}
     return {**entry, "made_with": made_with, "stamp": row["stamp"], "verdict": verdict}
 
-def _set_aside(path):
-    "Rename a damaged journal and the files that belong to it, to a number that is free"
-    number = 1
-    while os.path.exists(f"{path}.damaged-{number}"): number += 1
-    for suffix in ("-wal", "-shm", ""):
-        if os.path.exists(f"{path}{suffix}"):
-            os.replace(f"{path}{suffix}", f"{path}.damaged-{number}{suffix}")
-
 def open_batch_journal(
     batch,   # With `out`, `request_id` and `files`
 )->Journal:
-    "The journal of a batch; a new one when the old one is damaged"
-    path, manifest = batch.out/"log"/"journal.sqlite", batch.out/MANIFEST_NAME
-    try: journal = Journal(path)
-    except CheckpointError as e:
-        _set_aside(path)
-        tqdm.write(f"segment: {e.path}: {e.cause}; reading {manifest.name}", sys.stderr)
-        journal = Journal(path)
-    if manifest.exists() and not journal.items():
-        rows = _whole_rows(manifest.read_text(encoding="utf-8"))
+    "The journal of a batch; one that is new or damaged begins with what the manifest tells"
+    manifest = batch.out/MANIFEST_NAME
+    def say(cause): tqdm.write(f"segment: {cause}; reading {manifest.name}", sys.stderr)
+    journal, entries = open_journal(batch.out/"log"/"journal.sqlite", say)
+    if manifest.exists() and not entries:
+        rows = _intact_rows(manifest.read_text(encoding="utf-8"))
         journal.put_many({row["name"]: _entry_of_row(batch, row) for row in rows})
     return journal
 
-def _whole_rows(text):
+def _intact_rows(text):
     "The rows of a manifest without lines that were torn"
     for line in text.splitlines():
         try: yield json.loads(line)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import wait_for
 
 import sdf_dino
 from sdf_dino.core import sandbox as sandbox_module
@@ -27,13 +28,6 @@ def kind_of_failure(sandbox, task, *args):
 
 
 def value(sandbox, expression): return sandbox.call("builtins:eval", expression)
-
-
-def wait_for(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(.02)
 
 
 def alive(pid):

@@ -9,22 +9,17 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import wait_for
+
 from sdf_dino.core import workers as workers_module
 from sdf_dino.core.errors import CheckpointError, InputError, ParameterError
 from sdf_dino.core.runtime import available_cores
 from sdf_dino.core.sandbox import SandboxError
 from sdf_dino.core.workers import (
-    Journal, borrow_sandbox, close_idle_sandboxes, lock_folder, run_parallel, worker_count)
+    Journal, borrow_sandbox, close_idle_sandboxes, lock_folder, run_parallel)
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and locks of POSIX")
 OURS, THEIRS = ".x.glb.0123456789ab.tmp", ".notes.tmp"
-
-
-def wait_for(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(.02)
 
 
 # the journal
@@ -237,18 +232,14 @@ def test_a_second_run_never_meets_a_child_of_the_first(tmp_path, name, code):
 
 # how many at a time
 
-def test_the_number_of_calls_at_a_time_looks_at_the_machine(monkeypatch, recwarn):
-    monkeypatch.setattr(workers_module, "available_cores", lambda: 8)
-    monkeypatch.setattr(workers_module, "available_memory", lambda: 16384.)
-    assert [worker_count(), worker_count(memory=4096), worker_count(memory=1e6)] == [8, 4, 1]
-    assert worker_count(memory=float("inf")) == 8 and worker_count(3, 4096) == 3 and not recwarn.list
-    with pytest.warns(UserWarning, match="16384 MiB of this machine"): assert worker_count(6, 4096) == 6
-    with pytest.raises(ParameterError): worker_count(-1)
-
-
-def test_where_nobody_knows_the_memory_cores_count(monkeypatch):
-    monkeypatch.setattr(workers_module, "available_memory", lambda: float("inf"))
-    assert worker_count(memory=4096) == available_cores()
+def test_by_default_there_are_as_many_calls_at_a_time_as_cores(monkeypatch):
+    monkeypatch.setattr(workers_module, "available_cores", lambda: 3)
+    with_threads = list(run_parallel(time.sleep, [(0,)] * 4))
+    asked = []
+    monkeypatch.setattr(workers_module, "Parallel", lambda n, **settings: asked.append(n) or (lambda calls: (call for call in ())))
+    for workers in (0, 2): list(run_parallel(time.sleep, [], workers))
+    assert with_threads == [None] * 4 and asked == [3, 2]
+    with pytest.raises(ParameterError): next(run_parallel(time.sleep, [], -1))
 
 
 def test_an_idle_sandbox_is_used_again_by_calls_with_as_many_threads():

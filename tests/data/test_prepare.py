@@ -16,7 +16,7 @@ from faults import count_files, kill_and_resume, start, stop, wait_until
 from typer.testing import CliRunner
 
 from sdf_dino.cli.main import load_app
-from sdf_dino.core import revision
+from sdf_dino.core import revision, workers
 from sdf_dino.core.errors import CheckpointError, InputError, MismatchError, ParameterError
 from sdf_dino.core.sandbox import Sandbox
 from sdf_dino.core.workers import Journal, borrow_sandbox, close_idle_sandboxes
@@ -472,7 +472,7 @@ def lying_workers(monkeypatch, truthful_from=99):
             yield name, {**entry, "log": {"worker": "node7:42"}}
 
     monkeypatch.setattr(prepare, "run_parallel", answers)
-    monkeypatch.setattr(prepare, "_ARRIVAL_SECONDS", .2)
+    monkeypatch.setattr(workers, "_ARRIVAL_SECONDS", .2)
     return rounds
 
 

@@ -169,6 +169,16 @@ def test_a_buffer_beside_a_gltf_belongs_to_its_stamp_and_hash(tmp_path, containe
     assert not sources.stamp_holds(mesh, stamp) and sources.source_hash(mesh) != digest
 
 
+def test_a_buffer_counts_in_whatever_encoding_and_form_it_is_named(tmp_path):
+    name = unicodedata.normalize("NFD", "Stück.bin")
+    (tmp_path / name).write_bytes(b"one")
+    text = json.dumps({"buffers": [{"uri": unicodedata.normalize("NFC", name)}]}, ensure_ascii=False)
+    (tmp_path / "mesh.gltf").write_bytes(text.encode("utf-16"))
+    stamp = sources.source_stamp(tmp_path / "mesh.gltf")
+    (tmp_path / name).write_bytes(b"another")
+    assert not sources.stamp_holds(tmp_path / "mesh.gltf", stamp)
+
+
 @pytest.mark.parametrize("text", [
     '{"buffers": 3}', '{"buffers": [{"uri": "../x.bin"}]}', '{"buffers": [{"uri": "/dev/zero"}]}', '{"uri"',
     '{"buffers": [{"uri": "a\\u0000b"}, {"uri": 5}, 7]}', '[["uri"]]', '{"uri":' + "[" * 100_000])

@@ -65,7 +65,7 @@ for name, call in calls.items():
 OTHERS = {    # Public functions with a parameter `mesh` that take only what others made, or need what is not at hand
     "geometry.distance:warp_signed_distance", "geometry.export:view_parts", "geometry.export:html_text",
     "geometry.export:write_with_materials", "geometry.loading:as_mesh", "geometry.repair:winding_warnings",
-    "geometry.validation:check_mesh", "geometry.validation:settle_unused", "geometry.tree_export:tree_record",
+    "geometry.validation:check_mesh", "geometry.validation:move_unused_vertices", "geometry.tree_export:tree_record",
     "geometry.tree_export:tree_scene", "geometry.tree_export:write_tree"}
 
 

@@ -2,24 +2,12 @@
 import numpy as np
 import pytest
 from mesh_writers import (
-    L_OUTLINE, box, collada, fan, geometry, mesh_object, model, primitive, prism, threemf)
+    L_OUTLINE, box, collada, fan, geometry, load, mesh_object, model, primitive, prism, refusal, threemf)
 
-from sdf_dino.geometry.loading import load_mesh
-from sdf_dino.geometry.validation import MeshRejected
 
 VERTICES, QUADS = box()
 TRIANGLES = fan(QUADS)
 NODE = '<node id="n">{}<instance_geometry url="#{}"/></node>'
-
-
-def load(folder, name, data):
-    (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
-    return load_mesh(folder / name)
-
-
-def refusal(folder, name, data):
-    with pytest.raises(MeshRejected) as error: load(folder, name, data)
-    return error.value
 
 
 def dae_box(tag="triangles", polygons=TRIANGLES, **options):

@@ -2,24 +2,12 @@
 import numpy as np
 import pytest
 import trimesh
-from mesh_writers import L_OUTLINE, box, fan, obj, off, prism, stl, stl_text
+from mesh_writers import L_OUTLINE, box, fan, load, obj, off, prism, refusal, stl, stl_text
 
-from sdf_dino.geometry.loading import load_mesh
 from sdf_dino.geometry.polygons import triangulate_polygons
-from sdf_dino.geometry.validation import MeshRejected
 
 VERTICES, QUADS = box()
 TRIANGLES = VERTICES[fan(QUADS)]
-
-
-def load(folder, name, data):
-    (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
-    return load_mesh(folder / name)
-
-
-def refusal(folder, name, data):
-    with pytest.raises(MeshRejected) as error: load(folder, name, data)
-    return error.value
 
 
 def is_box(mesh): return mesh.is_watertight and np.isclose(mesh.volume, 1) and len(mesh.faces) == 12

@@ -9,6 +9,7 @@ import pytest
 import torch
 import trimesh
 
+from sdf_dino.core import workers as workers_module
 from sdf_dino.core.errors import InputError, ParameterError
 from sdf_dino.core.revision import code_revision
 from sdf_dino.core.workers import Journal
@@ -17,7 +18,7 @@ from sdf_dino.field.decoder import Backbone, DecoderConfig, DeepSDF
 from sdf_dino.parts import batch as batch_module
 from sdf_dino.parts import batch_records
 from sdf_dino.parts.batch import BatchResult, segment_batch
-from sdf_dino.parts.mesh_task import judge_mesh
+from sdf_dino.parts.mesh_task import segment_source
 from sdf_dino.parts.segment_request import SegmentRequest, WriteError, result_line
 
 
@@ -216,14 +217,14 @@ def test_an_emptied_journal_and_a_torn_manifest_cost_nothing_done(meshes, tmp_pa
 
 
 def full_disk(source, *args):
-    "`judge_mesh` on a disk that has no room for the box"
+    "`segment_source` on a disk that has no room for the box"
     if source.name == "box_ply": raise WriteError(f"{source.name}.glb", errno.ENOSPC)
-    return judge_mesh(source, *args)
+    return segment_source(source, *args)
 
 
 def test_a_full_disk_stops_the_batch_and_costs_nothing_done(meshes, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(batch_module, "judge_mesh", full_disk)
+        patch.setattr(batch_module, "segment_source", full_disk)
         with pytest.raises(WriteError, match="box_ply.glb: .*space.*Make room"):
             segment_batch(meshes, tmp_path / "out", workers=1)
     rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
@@ -247,7 +248,7 @@ def lying_workers(monkeypatch, truthful_from=99):
             if len(rounds) < truthful_from: targets[0].unlink(missing_ok=True)
             yield *answer[:3], "node7:42"
     monkeypatch.setattr(batch_module, "run_parallel", answers)
-    monkeypatch.setattr(batch_module, "_ARRIVAL_SECONDS", .2)
+    monkeypatch.setattr(workers_module, "_ARRIVAL_SECONDS", .2)
     return rounds
 
 

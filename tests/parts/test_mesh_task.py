@@ -8,7 +8,7 @@ from sdf_dino.core.errors import ParameterError
 from sdf_dino.core.sandbox import Sandbox, SandboxError
 from sdf_dino.data.sources import Source
 from sdf_dino.parts import mesh_task
-from sdf_dino.parts.mesh_task import BatchSettings, judge_mesh, segment_in_child, share_machine
+from sdf_dino.parts.mesh_task import BatchSettings, segment_source, segment_in_child, share_machine
 from sdf_dino.parts.segment_request import SegmentRequest, WriteError
 
 VISIBILITY = SegmentRequest()
@@ -65,7 +65,7 @@ def fail_with(error):
     (OSError(errno.EMFILE, "too many files"), "error", "too many files")])
 def test_an_error_about_one_mesh_is_its_verdict(source, monkeypatch, error, reason, word):
     monkeypatch.setattr(mesh_task, "segment_in_child", fail_with(error))
-    _, verdict, stamp, _ = judge_mesh(source, [], VISIBILITY, LIMITS)
+    _, verdict, stamp, _ = segment_source(source, [], VISIBILITY, LIMITS)
     assert verdict["status"] == "failed" and verdict["reason"] == reason and word in verdict["detail"]
     assert verdict["fix"] and list(stamp) == ["box.ply"]
 
@@ -73,16 +73,16 @@ def test_an_error_about_one_mesh_is_its_verdict(source, monkeypatch, error, reas
 def test_a_child_that_cannot_start_is_no_fault_of_the_mesh(source, monkeypatch):
     def call(*args): raise SandboxError("start", "crash", "no module torch")
     monkeypatch.setattr(Sandbox, "call", call)
-    assert "no module torch" in judge_mesh(source, [], VISIBILITY, LIMITS)[1]["detail"]
+    assert "no module torch" in segment_source(source, [], VISIBILITY, LIMITS)[1]["detail"]
     with pytest.raises(SandboxError, match="start: crashed"): segment_in_child(source.path, [], VISIBILITY, Sandbox())
 
 
 def test_a_full_disk_is_raised(source, monkeypatch):
     monkeypatch.setattr(mesh_task, "segment_in_child", fail_with(WriteError("/out/box.ply", errno.ENOSPC)))
-    with pytest.raises(WriteError, match="/out/box.ply.*No space"): judge_mesh(source, [], VISIBILITY, LIMITS)
+    with pytest.raises(WriteError, match="/out/box.ply.*No space"): segment_source(source, [], VISIBILITY, LIMITS)
 
 
 def test_what_cannot_be_written_is_named_by_the_child(source, tmp_path):
     (tmp_path / "box_ply.ply").mkdir()
-    _, verdict, *_ = judge_mesh(source, [tmp_path / "box_ply.ply"], VISIBILITY, LIMITS)
+    _, verdict, *_ = segment_source(source, [tmp_path / "box_ply.ply"], VISIBILITY, LIMITS)
     assert f"{tmp_path / 'box_ply.ply'}: cannot be written (Is a directory)" in verdict["detail"]
