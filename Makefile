@@ -5,7 +5,7 @@ PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
 
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-.PHONY: help env figures test test-all lab export readme pysdf clean
+.PHONY: help env figures test test-all lab export readme docs paper pysdf clean
 
 help:
 	@echo 'make figures   environment, then every stage at probe scale, to figures/'
@@ -13,6 +13,8 @@ help:
 	@echo 'make test-all  the slow ones too: browser, kills, trainings in two processes'
 	@echo 'make lab       JupyterLab on the notebooks'
 	@echo 'make export    sdf_dino/ and README.md from the notebooks, cleaned'
+	@echo 'make docs      the site, to _docs/html'
+	@echo 'make paper     numbers of the paper, and its PDF where latexmk is'
 	@echo 'make pysdf     the optional distance back end pysdf, which needs a C++ compiler'
 	@echo 'make clean     removes the environment, keeps data/'
 
@@ -31,7 +33,7 @@ pysdf: env
 	CPATH="$$(echo $$PWD/.venv/lib/python3*/site-packages/cmeel.prefix/include/eigen3)" $(PIP) -e ".[pysdf]"
 
 figures: env
-	$(BIN)/sdf_dino run all probe
+	$(BIN)/sdf_dino run all probe --workers 0
 
 # the slow tests (browser, kills, trainings in two processes) run in test-all alone
 test: env
@@ -47,6 +49,14 @@ export: env
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
 	$(BIN)/python .ci/readme.py
+
+# the site, to _docs/html; and the paper's numbers, with a PDF where LaTeX is
+docs: env
+	$(BIN)/python .ci/site.py
+
+paper: env
+	$(BIN)/python .ci/paper.py
+	if command -v latexmk >/dev/null; then cd paper && latexmk -pdf -interaction=nonstopmode paper.tex; fi
 
 readme: env
 	$(BIN)/python .ci/readme.py

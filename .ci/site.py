@@ -184,8 +184,9 @@ def navigation():
         return [*first, *(p for p in found if p not in first)]
     packages = ["core", "geometry", "data", "field", "distill", "parts", "evaluate", "cli"]
     nav = [
-        {"Use": ["index.md", *pages("use", "use/index.md")]},
-        {"Learn": [*pages("learn", "learn/index.md"), {"Experiments": pages("learn/experiments")}]},
+        {"Use": ["index.md", *pages("use", "use/index.md"), "faq.md"]},
+        {"Learn": [*pages("learn", "learn/index.md"), {"Experiments": pages("learn/experiments")},
+                   "glossary.md"]},
         {"Results": pages("results", "results/index.md")},
         {"API": ["api/index.md", *({name: pages(f"api/{name}")} for name in packages)]},
         {"About": pages("about", "about/contributing.md")}]
