@@ -7,8 +7,8 @@ __all__ = ['MAX_SILHOUETTE_K', 'N_SILHOUETTE_POINTS', 'kmeans_xyz', 'kmeans_xyz_
            'raw_activations', 'raw_layer_0', 'raw_layer_1', 'raw_layer_2', 'raw_layer_3', 'ndf', 'MAX_EIGENGAP_K',
            'GOLDEN_ANGLE', 'SDF_SMOOTHING', 'SDF_CLUSTERS', 'SDF_MAX_CLUSTERS', 'mesh_components',
            'estimate_k_by_silhouette', 'method_features', 'kmeans_method', 'estimate_k_by_eigengap', 'knn_labels',
-           'line_of_sight_clusters', 'spectral_exact', 'spectral_fitted', 'shape_diameter', 'bilateral_smooth',
-           'shape_diameter_clusters', 'deepest_hull', 'convex_pieces']
+           'line_of_sight_clusters', 'spectral_exact', 'shape_diameter', 'bilateral_smooth', 'shape_diameter_clusters',
+           'deepest_hull', 'convex_pieces']
 
 # %% ../../nbs/api/evaluate/baselines.ipynb #915b3a63
 import warnings
@@ -25,7 +25,7 @@ from sklearn.mixture import GaussianMixture
 from ..core.errors import ParameterError, import_extra
 from .cases import EvalShape, as_eval_shape, with_fitted_code
 from .metrics import single_segment
-from ..field.decoder import DecoderConfig, DeepSDF, positional_encoding, query_decoder
+from ..field.decoder import DecoderConfig, DeepSDF, positional_encoding
 from ..field.layer_probe import point_features
 from ..geometry.clustering import (
     kmeans_labels, neighbour_creases, spectral_clustering, spectral_features,
@@ -152,13 +152,6 @@ def line_of_sight_clusters(
     return knn_labels(shape.samples, labels, shape.points)
 
 # %% ../../nbs/api/evaluate/baselines.ipynb #1ac5f7cd
-def _spectral_labels(shape, sdf, k):
-    samples = shape.samples[:PRESETS["fast"].visibility_points]
-    visibility = visibility_from_field(sdf, samples)
-    features = spectral_features(affinity_matrix(visibility))
-    tree = build_part_tree(features, *neighbour_creases(samples, visibility.normals))
-    return knn_labels(samples, tree.cut(k or "auto"), shape.points)
-
 def spectral_exact(
     shape,         # What `as_eval_shape` accepts
     k,             # Number of parts; None: estimated
@@ -166,18 +159,11 @@ def spectral_exact(
 )->np.ndarray:     # Labels, (N,)
     "Spectral clustering of the affinity, on the shape's own distances"
     shape = as_eval_shape(shape)
-    return _spectral_labels(shape, shape.source.sdf, k)
-
-def spectral_fitted(
-    shape,             # What `as_eval_shape` accepts
-    k,                 # Number of parts; None: estimated
-    seed:int=0,        # Seed of the fit
-    weights:str="",    # Name of the weights of the decoder; empty: those of the shape
-)->np.ndarray:         # Labels, (N,)
-    "Spectral clustering of the affinity, on the distances of a fitted decoder"
-    shape = with_fitted_code(as_eval_shape(shape), seed, weights)
-    def sdf(points): return query_decoder(shape.decoder, points, shape.latent, precision="auto")
-    return _spectral_labels(shape, sdf, k)
+    samples = shape.samples[:PRESETS["fast"].visibility_points]
+    visibility = visibility_from_field(shape.source.sdf, samples)
+    features = spectral_features(affinity_matrix(visibility))
+    tree = build_part_tree(features, *neighbour_creases(samples, visibility.normals))
+    return knn_labels(samples, tree.cut(k or "auto"), shape.points)
 
 # %% ../../nbs/api/evaluate/baselines.ipynb #316fedff
 GOLDEN_ANGLE = 2.399963     # Radians; turns of this size cover a cap evenly

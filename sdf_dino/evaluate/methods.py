@@ -240,10 +240,7 @@ METHODS |= {    # a trained decoder
         "k-means on activations of decoder layer 2", "backbone"),
     "raw_layer_3": Method(
         "sdf_dino.evaluate.baselines:raw_layer_3",
-        "k-means on activations of decoder layer 3", "backbone"),
-    "spectral_fitted": Method(
-        "sdf_dino.evaluate.baselines:spectral_fitted",
-        "Spectral clustering of the visibility affinity, on the fitted decoder", "backbone")}
+        "k-means on activations of decoder layer 3", "backbone")}
 
 METHODS |= {    # a trained head
     "dino": Method(
