@@ -100,3 +100,58 @@ def box_file(**node):
     writer = GltfWriter()
     writer.node(mesh=writer.mesh(writer.box_primitive()), **node)
     return writer
+
+
+DRACO = "KHR_draco_mesh_compression"
+MESHOPT = ["EXT_meshopt_compression", "KHR_meshopt_compression"]
+# the box of `gltf_files`, packed by the encoders of the two projects themselves
+PACKED = {name: base64.b64decode(text) for name, text in {
+    "positions": "oZmrABAAAwBUAAMEAwADBAMEAwQDAAAAAAAAAAAAAAAAAAABgAGAAYAAAAEB",
+    "exponential": "oZaWngAQAIAAEAACAFQAgH+AAQhIAAAAgH+Af4B/gAEmZgAAAAAAAAAAAAAAAOD/8gDg//IA4P/yAAAA",
+    "triangles": "4f4A/w8HFqECBxORBQ8G/wIEAgMAdodWZ3iphmWJaJgBaQAA",
+    "indices": "0QAECAoMAggIBAoMBhIQBBIUDgQEEBIUAhYIEBYYBgoQCBYYDgAAAAA=",
+    "draco float": "RFJBQ08CAgEAAAAMCAEAAQMAAwIEBgcEBwUABAUABQECAwcCBwYAAgYABgQBBQcBBwMBAQAJAwAAAgABAQADAwEoARgDAEixIMmUJAEA"
+                   "AAAA/z8AAAAAAL8AAAC/AAAAvwAAgD8O",
+    "draco whole": "RFJBQ08CAgEBAAAACAwACwAAA19LFQEBEAH/AAABAAMDAAABAQEBABEDARgBIDMBCAQAmO+B/v/9//3/RhSIEAABgP///38AAA==",
+}.items()}
+
+
+def draco_file(payload="draco float", required=True, plain=False, **accessor):
+    "A Draco-compressed box; with `plain` its plain data too"
+    writer = GltfWriter()
+    primitive = writer.box_primitive()
+    if not plain:
+        primitive = {"attributes": {"POSITION": 2}, "indices": 3}
+        writer.tree["accessors"] += [{"componentType": 5126, "count": 8, "type": "VEC3", **accessor},
+                                     {"componentType": 5125, "count": 36, "type": "SCALAR"}]
+    packed = {"bufferView": writer.view(PACKED[payload]), "attributes": {"POSITION": 0}}
+    primitive["extensions"] = {DRACO: packed}
+    if required: writer.require(DRACO)
+    else: writer.tree["extensionsUsed"] = [DRACO]
+    writer.node(mesh=writer.mesh(primitive))
+    return writer
+
+
+def meshopt_file(positions="positions", indices="triangles", name=MESHOPT[0]):
+    "A box whose buffer views are compressed, with an empty fallback buffer"
+    writer = GltfWriter()
+    writer.require(name, "KHR_mesh_quantization")
+    def pack(key, plain_size, accessor, **keys):
+        start = writer.view(PACKED[key])
+        packed = {**writer.tree["bufferViews"][start], **keys}
+        writer.tree["bufferViews"][start] = {
+            "buffer": 1, "byteLength": plain_size, "extensions": {name: packed}}
+        writer.tree["accessors"].append({"bufferView": start, **accessor})
+        return start
+
+    whole = positions == "positions"
+    size = 8 if whole else 12
+    accessor = {"componentType": 5122 if whole else 5126, "count": 8, "type": "VEC3", "normalized": whole}
+    start = pack(positions, 8 * size, accessor, count=8, byteStride=size, mode="ATTRIBUTES",
+                 filter="NONE" if whole else "EXPONENTIAL")
+    if whole: writer.tree["bufferViews"][start]["byteStride"] = size
+    pack(indices, 72, {"componentType": 5123, "count": 36, "type": "SCALAR"}, count=36, byteStride=2,
+         mode=indices.upper())
+    writer.tree["buffers"] = [{"byteLength": 200, "extensions": {name: {"fallback": True}}}]
+    writer.node(mesh=writer.mesh({"attributes": {"POSITION": 0}, "indices": 1}), scale=[.5 if whole else 1] * 3)
+    return writer

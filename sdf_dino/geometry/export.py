@@ -21,9 +21,11 @@ from scipy.spatial import cKDTree
 from trimesh.exchange.gltf import export_glb
 from trimesh.visual.material import PBRMaterial
 
+from ..core.checks import check_labels, check_path
 from ..core.errors import ParameterError, import_extra
 from ..core.files import atomic_write
 from ..core.plotting import part_colors, render_mesh
+from .face_labels import label_runs
 from .loading import as_mesh, load_mesh
 from .materials import (
     needs_other_files, place_vertices, placement_matrix, scene_as_glb)
@@ -36,10 +38,8 @@ def part_meshes(
 )->dict:
     "Part → trimesh.Trimesh, its faces in their old order; `ParameterError` for a wrong length"
     mesh = as_mesh(mesh)
-    vertices, faces, labels = np.asarray(mesh.vertices), np.asarray(mesh.faces), np.asarray(labels)
-    if labels.shape != (len(faces),):
-        cause = f"have shape {labels.shape} for {len(faces)} faces"
-        raise ParameterError("labels", cause, "Give one number a face")
+    vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
+    labels = check_labels(labels, len(faces))
     meshes = {}
     for part in np.unique(labels).tolist():
         used, corners = np.unique(faces[labels == part], return_inverse=True)
@@ -54,6 +54,7 @@ def ply_bytes(
     "A binary PLY with one exact colour for each face"
     mesh = as_mesh(mesh)
     vertices, faces = np.asarray(mesh.vertices, float), np.asarray(mesh.faces)
+    labels = check_labels(labels, len(faces))
     single = np.array_equal(vertices.astype("<f4"), vertices)
     number, dtype = ("float", "<f4") if single else ("double", "<f8")
     rows = np.empty(len(faces), [("n", "u1"), ("corners", "<i4", 3), ("rgba", "u1", 4)])
@@ -192,14 +193,16 @@ def part_table(
     mesh,          # Anything with `vertices` (V,3) and `faces` (F,3)
     labels,        # Part of each face, (F,)
 )->dict:
-    "{faces, parts: [{part, name, color, faces, area}]}; areas in the square of the mesh's unit"
+    """{mesh, faces, parts: [{part, name, color, faces, area}], labels}: the file, areas in the
+    square of its unit, and the part of each face as `label_runs` writes it"""
     mesh = as_mesh(mesh)
     rows = []
     for part, piece in part_meshes(mesh, labels).items():
         color = "#%02x%02x%02x" % tuple(part_colors(part).tolist())
         rows.append({"part": part, "name": f"part_{part}", "color": color,
                      "faces": len(piece.faces), "area": float(piece.area)})
-    return {"faces": len(np.asarray(mesh.faces)), "parts": rows}
+    return {"mesh": str(mesh.metadata.get("source", "")), "faces": len(np.asarray(mesh.faces)),
+            "parts": rows, "labels": label_runs(labels)}
 
 def npy_bytes(
     array,         # Any plain array
@@ -219,6 +222,7 @@ def png_bytes(
 )->bytes:
     "A PNG of the parts from two sides"
     mesh = as_mesh(mesh)
+    labels = check_labels(labels, len(mesh.faces))
     import matplotlib.pyplot as plt     # slow to import
     vertices, faces = native_arrays(mesh.vertices, mesh.faces)
     matrix = placement_matrix(vertices)
@@ -245,7 +249,7 @@ def part_files(
     path,          # Target whose suffix names the format
 )->list:
     "The files that `write_parts` makes; `ParameterError` where the format holds no parts"
-    path = Path(path)
+    path = check_path(path)
     suffix = path.suffix.lower()
     if suffix == ".obj": return [path, path.with_suffix(".mtl")]
     if suffix in PART_WRITERS: return [path]
@@ -263,8 +267,9 @@ def write_parts(
     path,          # Target: *.glb, *.ply, *.obj, *.html, *.png, *.npy (labels alone) or *.json
 )->list:
     "Write a labelled mesh, an OBJ with its MTL; the files. `ParameterError` as in `part_files`"
-    mesh = as_mesh(mesh)
-    if Path(path).name.endswith(".features.npy"):
+    mesh, path = as_mesh(mesh), check_path(path)
+    labels = check_labels(labels, len(mesh.faces))
+    if path.name.endswith(".features.npy"):
         fix = "Name it *.labels.npy, or save the features of the segmentation"
         raise ParameterError(path, "is to hold features, and these are labels", fix)
     files = part_files(path)
@@ -284,11 +289,12 @@ def check_material_format(
     path,          # Target of `write_scene`
 ):
     "`ParameterError` where the target's format cannot hold the materials of the source"
-    suffix = Path(source).suffix.lower()
+    source, path = check_path(source, "source"), check_path(path)
+    suffix = source.suffix.lower()
     allowed = [".glb"]
     if suffix in _SINGLE_FILE_FORMATS and suffix != ".glb": allowed.append(suffix)
-    if Path(path).suffix.lower() not in allowed:
-        cause = f"cannot keep the materials of {Path(source).name}"
+    if path.suffix.lower() not in allowed:
+        cause = f"cannot keep the materials of {source.name}"
         raise ParameterError(path, cause, f"Name it *{' or *'.join(allowed)}")
 
 def write_scene(
@@ -296,7 +302,7 @@ def write_scene(
     path,          # Target
 )->Path:
     "Write the scene with its own materials in the format that the target's suffix names; the file"
-    source, path = Path(source), Path(path)
+    source, path = check_path(source, "source"), check_path(path)
     check_material_format(source, path)
     suffix = path.suffix.lower()
     is_copy = suffix == source.suffix.lower() and suffix in _SINGLE_FILE_FORMATS
@@ -312,17 +318,19 @@ def transfer_labels(
 )->np.ndarray:
     "The label of each face of the other mesh, (G,)"
     meshes = as_mesh(mesh), as_mesh(other)
+    labels = check_labels(labels, len(meshes[0].faces))
     centroids, other_centroids = (np.asarray(m.triangles).mean(1) for m in meshes)
-    if np.array_equal(centroids, other_centroids): return np.asarray(labels)
+    if np.array_equal(centroids, other_centroids): return labels
     _, nearest = cKDTree(centroids).query(other_centroids)
-    return np.asarray(labels)[nearest]
+    return labels[nearest]
 
 # %% ../../nbs/api/geometry/export.ipynb #f735ffd6
 def files_with_materials(
     path,          # Target of `write_with_materials`
 )->list:
     "The files of a scene that keeps its materials: itself, *.labels.npy and *.labels.json"
-    path = Path(path)
+    path = check_path(path)
+    if not path.name: raise ParameterError(path, "names no file", "Name it *.glb")
     return [path, path.with_suffix(".labels.npy"), path.with_suffix(".labels.json")]
 
 def write_with_materials(

@@ -14,6 +14,7 @@ import trimesh
 from trimesh.exchange.gltf import export_glb
 
 from ..core.errors import ParameterError
+from ..core.checks import check_path
 from ..core.files import atomic_write
 from .export import finish_tree, part_table, placed_parts
 from .part_tree import PartTree
@@ -76,7 +77,7 @@ def is_tree_file(
     path,              # Target
 )->bool:
     "Whether the name of a target asks for the tree"
-    return Path(path).name.lower().endswith(TREE_FORMATS)
+    return check_path(path).name.lower().endswith(TREE_FORMATS)
 
 def write_tree(
     mesh,              # As in `tree_record`

@@ -8,7 +8,7 @@ from PIL import Image
 
 from sdf_dino.geometry import export
 from sdf_dino.geometry.loading import load_mesh
-from sdf_dino.geometry.materials import lost_materials, placement_matrix
+from sdf_dino.geometry.materials import lost_materials, lost_textures, placement_matrix
 
 KTX2 = b"\xabKTX 20\xbb\r\n\x1a\n" + bytes(range(64))
 TRIANGLE = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], "<f4").tobytes()
@@ -116,3 +116,18 @@ def test_an_obj_anywhere_survives_the_way_into_a_glb(tmp_path, shift, scale):
 
 def test_usual_coordinates_are_written_as_they_are():
     assert np.array_equal(placement_matrix(trimesh.creation.icosphere(3).vertices), np.eye(4))
+
+
+def test_textures_of_a_file_are_seen_in_every_format(tmp_path):
+    picture = Image.new("RGB", (2, 2))
+    picture.save(tmp_path / "a.png")
+    box = trimesh.creation.box()
+    box.export(tmp_path / "plain.glb")
+    box.visual = trimesh.visual.TextureVisuals(np.zeros((8, 2)), image=picture)
+    box.export(tmp_path / "box.glb")
+    (tmp_path / "a.mtl").write_text("newmtl a\nmap_Kd a.png\n")
+    (tmp_path / "box.obj").write_text("mtllib a.mtl\nv 0 0 0\n")
+    (tmp_path / "box.ply").write_text("ply\nformat ascii 1.0\ncomment TextureFile a.png\nend_header\n")
+    (tmp_path / "box.dae").write_text("<image><init_from>a.png</init_from></image>")
+    for name in ("box.glb", "box.obj", "box.ply", "box.dae"): assert "--keep-materials" in lost_textures(tmp_path / name)[0]
+    for name in ("plain.glb", "a.png", "gone.glb"): assert not lost_textures(tmp_path / name)
