@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 from conftest import run
+from faults import sdf_dino_command
 
 from sdf_dino.field.fitting import FittedShape
 from sdf_dino.geometry.shapes import COMPOUND_SEEDS, random_compound
@@ -33,7 +34,7 @@ def test_edges_come_nearer_than_the_mesh_and_one_network(tmp_path):
     settings = {"coarse_resolution": 48, "steps": 300, "points_per_step": 2048, "n_points": 16384,
                 "finetune_steps": 200, "resolution": 128}
     words = [word for name, value in settings.items() for word in ("-p", f"{name}={value}")]
-    run("sdf_dino", "run", "solids", "toy", *words, data=tmp_path, timeout=1200)
+    run("sdf_dino", "run", "solids", "toy", *words, data=tmp_path)
     (metrics,) = (tmp_path / "runs" / "solids").glob("*/metrics.json")
     ratios = json.loads(metrics.read_text())
     assert ratios["edge_ratio"] < 0.95 and ratios["network_ratio"] < 0.95
@@ -49,12 +50,22 @@ def rough():
 
 def test_closed_parts_from_the_command_line(rough, tmp_path):
     rough.export(tmp_path / "coarse.glb")
-    words = ("sdf_dino", "solids", tmp_path / "coarse.glb", "-o", tmp_path / "parts.glb")
-    run(*words, "--parts", 2, "--steps", 60, "--resolution", 64, timeout=600)
+    words = ("solids", tmp_path / "coarse.glb", "-o", tmp_path / "parts.glb", "--parts", 2)
+    sdf_dino_command(*words)
     nodes = trimesh.load_scene(tmp_path / "parts.glb").geometry
     assert sorted(nodes) == ["part_0", "part_1"]
-    solids = [trimesh.Trimesh(g.vertices, g.faces) for g in nodes.values()]
+    solids = [trimesh.Trimesh(g.vertices, g.faces, process=False) for g in nodes.values()]
     assert all(s.is_watertight for s in solids)
-    assert abs(sum(s.volume for s in solids) / rough.volume - 1) < 0.1
-    again = run(*words, check=False)
+    assert abs(sum(s.volume for s in solids) / rough.volume - 1) < 1e-3
+    again = sdf_dino_command(*words, check=False)
     assert again.returncode == 1 and "--force" in again.stderr, "nothing is overwritten unasked"
+
+
+def test_closed_parts_of_fitted_fields(rough, tmp_path):
+    rough.export(tmp_path / "coarse.glb")
+    words = ("solids", tmp_path / "coarse.glb", "-o", tmp_path / "parts.glb", "--parts", 2)
+    sdf_dino_command(*words, "--fit", "--steps", 60, "--resolution", 64)
+    nodes = trimesh.load_scene(tmp_path / "parts.glb").geometry
+    solids = [trimesh.Trimesh(g.vertices, g.faces) for g in nodes.values()]
+    assert len(solids) == 2 and all(s.is_watertight for s in solids)
+    assert abs(sum(s.volume for s in solids) / rough.volume - 1) < 0.1

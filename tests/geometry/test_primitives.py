@@ -5,7 +5,8 @@ from scipy.spatial import cKDTree
 
 from sdf_dino.core.errors import ParameterError
 from sdf_dino.geometry.csg import sdf_gradient
-from sdf_dino.geometry.primitives import Box, Capsule, Cone, Cylinder, Ellipsoid, RoundedBox, Sphere, Torus
+from sdf_dino.geometry.primitives import (
+    Box, Capsule, Cone, Cylinder, Ellipsoid, Frustum, RoundedBox, Sphere, Torus)
 
 
 def steiner_volume(half_extents, r):
@@ -21,6 +22,8 @@ VOLUMES = {
     RoundedBox((.3, .2, .4), .1): steiner_volume((.3, .2, .4), .1),
     Cylinder(.2, .4): np.pi*.04*.8,
     Cone(.3, .3): np.pi*.09*.6/3,
+    Frustum(.3, .1, .3): np.pi*.6/3*(.09 + .03 + .01),
+    Frustum(.1, .3, .2): np.pi*.4/3*(.09 + .03 + .01),
     Capsule(.2, .25): np.pi*.04*.5 + 4/3*np.pi*.008,
     Torus(.35, .15): 2*np.pi**2*.35*.15**2,
     Ellipsoid((.4, .3, .15)): 4/3*np.pi*.4*.3*.15,

@@ -1,0 +1,25 @@
+"Closed parts in files"
+import pytest
+import trimesh
+
+from sdf_dino.geometry.solid_export import check_solids, write_solids
+
+PARTS = {i: trimesh.creation.icosphere(2, .3).apply_translation([i, 0, 0]) for i in (0, 2)}
+
+
+@pytest.mark.parametrize("name", ["parts.glb", "parts.obj", "parts.ply", "folder"])
+def test_solids_far_from_the_origin_are_closed_in_the_file(tmp_path, name):
+    far = {i: part.copy().apply_translation([500_000, 5_200_000, 100]) for i, part in PARTS.items()}
+    assert check_solids(far, write_solids(far, tmp_path / name)) == []
+
+
+def test_solids_that_a_file_has_rounded_are_not_called_closed(tmp_path):
+    files = write_solids(PARTS, tmp_path / "parts.ply")
+    rounded = trimesh.load(files[0], process=False)
+    rounded.vertices = rounded.vertices.round(1)
+    rounded.export(files[0])
+    assert check_solids(PARTS, files)
+
+
+def test_nodes_keep_the_numbers_of_their_parts(tmp_path):
+    assert sorted(trimesh.load_scene(write_solids(PARTS, tmp_path / "a.glb")[0]).geometry) == ["part_0", "part_2"]

@@ -1,0 +1,87 @@
+"The command `solids`"
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from typer.testing import CliRunner
+
+from sdf_dino.cli.main import load_app
+from sdf_dino.core.errors import ParameterError
+from sdf_dino.field.fitting import FitConfig
+from sdf_dino.geometry.image_artefacts import image_to_3d_mesh
+from sdf_dino.geometry.sampling import Sampler
+from sdf_dino.geometry.shapes import probe_shapes
+from sdf_dino.parts.learned import Preset
+from sdf_dino.parts.segment import Segmentation
+from sdf_dino.parts.solids_command import SolidsRequest, closed_parts, solids_command
+
+ROD = trimesh.creation.box((.9, .2, .2)).subdivide().subdivide()
+FOUND = Segmentation(ROD, (ROD.triangles_center[:, 0] > 0).astype(int), {})
+
+
+def quick(**settings): return closed_parts(FOUND, SolidsRequest(resolution=48, **settings))
+
+
+@pytest.mark.parametrize("target, cause", [
+    ("old.glb", "exists already"), ("old.obj", "exists already"), ("new.txt", "has no format")])
+def test_a_bad_target_is_refused_before_anything_is_read(tmp_path, target, cause):
+    for name in ("old.glb", "old.mtl"): (tmp_path / name).touch()
+    with pytest.raises(ParameterError, match=cause): solids_command(Path("nowhere.ply"), tmp_path / target)
+
+
+@pytest.mark.parametrize("settings, cause", [
+    ({"move": ("0 1",)}, "Give 4 numbers"), ({"scale": ("0 0",)}, "Give 2 numbers"), ({"scale": ("x 1",)}, "Give 2 numbers"),
+    ({"move": ("0.5 0 0 0",)}, "Give 4 numbers"), ({"thickness": 0}, "thickness"), ({"resolution": 2}, "resolution"),
+    ({"clearance": -1}, "clearance"), ({"primitives": Path("a.stl")}, "no format of primitives")])
+def test_an_impossible_wish_is_refused(settings, cause):
+    with pytest.raises(ParameterError, match=cause): SolidsRequest(**settings)
+
+
+def test_learned_fields_have_no_pegs(tmp_path):
+    with pytest.raises(ParameterError, match="no pegs"):
+        solids_command(Path("nowhere.ply"), tmp_path / "a.glb", SolidsRequest(fit=True, pegs=True))
+
+
+def test_a_part_is_scaled_about_its_centre_and_moved_and_the_other_stays():
+    before, after = quick().meshes, quick(scale=("1 2",), move=("1 0 0 .5",)).meshes
+    assert np.array_equal(before[0].vertices, after[0].vertices)
+    assert np.allclose(after[1].extents, 2*before[1].extents)
+    assert np.allclose(after[1].bounds.mean(0), before[1].bounds.mean(0) + [0, 0, .5])
+
+
+def test_an_edit_of_a_part_that_is_not_there_is_an_error():
+    with pytest.raises(ParameterError, match="part: 7"): quick(move=("7 0 0 1",))
+
+
+def test_primitives_take_the_place_of_parts_and_stay_disjoint():
+    made = quick(as_primitives=True)
+    assert {fit.kind for fit in made.fits.values()} == {"box"} and made.record["overlap"] < 1e-9
+    assert all(len(part.faces) <= 40 for part in made.meshes.values())
+    assert np.isclose(sum(part.volume for part in made.meshes.values()), ROD.volume, rtol=.01)
+
+
+def test_learned_fields_are_closed_parts_too():
+    quick_fit = Preset(FitConfig(1, 5, 256), 0, Sampler(1000, 100))
+    made = closed_parts(FOUND, SolidsRequest(fit=True, preset=quick_fit, steps=40, resolution=32))
+    assert set(made.meshes) == {0, 1} and all(part.is_watertight for part in made.meshes.values())
+    assert made.record["parameters"] > 0
+
+
+def test_pegs_are_counted(): assert quick(pegs=True, clearance=.005).record["pegs"] == 1
+
+
+def test_a_picture_becomes_an_edited_model_in_one_command(tmp_path):
+    table = probe_shapes()["table"]
+    mesh = image_to_3d_mesh(table)
+    mesh.export(tmp_path / "mesh.glb")
+    words = ["solids", tmp_path / "mesh.glb", "-o", tmp_path / "out.glb", "--remove-floaters", "--as-primitives",
+             "--primitives", tmp_path / "out.scad", "--move", "0 0 0 .1", "--resolution", "96", "--json"]
+    done = CliRunner().invoke(load_app(), [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    row = json.loads(done.stdout)
+    assert row["closed"] and row["parts"] == 5 and "4 floaters removed" in row["warnings"]
+    assert sorted(part["kind"] for part in row["primitives"]) == ["box", *["cylinder"]*4]
+    nodes = trimesh.load_scene(tmp_path / "out.glb").geometry
+    assert sorted(nodes) == [f"part_{i}" for i in range(5)] and (tmp_path / "out.scad").stat().st_size < 10_000
