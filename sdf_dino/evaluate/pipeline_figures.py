@@ -158,7 +158,7 @@ def linear_probe_chart(
     scores = read_json(Path(run)/"metrics.json")["linear_probe"]
     layers = sorted(name for name in scores["shapes"] if name.startswith("layer_"))
     panels = {"position_r2": "position, R²", "normal_r2": "normal, R²",
-              "primitive_accuracy": "primitive type, accuracy"}
+              "primitive_accuracy": "primitive, accuracy"}
     fig, axes = plt.subplots(1, 3, figsize=(7, 2), sharex=True, constrained_layout=True)
     for ax, (metric, title) in zip(axes, panels.items()):
         for i, (held_out, by_layer) in enumerate(scores.items()):
@@ -182,7 +182,8 @@ def reconstruction_figure(
     pictures, drawn = [], [name for name in names if f"{name}.faces" in surfaces]
     for name in drawn:
         vertices, faces = surfaces[f"{name}.vertices"], surfaces[f"{name}.faces"]
-        pictures.append(render_mesh(trimesh.Trimesh(vertices, faces, process=False), size=260))
+        mesh = trimesh.Trimesh(vertices, faces, process=False)
+        pictures.append(render_mesh(mesh, size=260, zoom=1.))
     return image_grid([pictures], col_names=drawn, captions=[[f"{errors[n]:.5f}" for n in drawn]])
 
 # %% ../../nbs/api/evaluate/pipeline_figures.ipynb #ab926785
@@ -224,7 +225,8 @@ def ladder_chart(
 )->plt.Figure:
     "Mean ARI over the probe shapes, k given unless said; dotted: the proposal's target"
     runs = (proposal, visibility, control)
-    without, with_it, on_xyz = [read_json(Path(run)/"metrics.json")["ari"] for run in runs]
+    metrics = [read_json(Path(run)/"metrics.json") for run in runs]
+    without, with_it, on_xyz = [of_run["ari"] for of_run in metrics]
     bars = {
         "k-means on coordinates": (without["xyz"], "C2"),
         "k-means on activations": (without["raw"], "C2"),
@@ -239,7 +241,7 @@ def ladder_chart(
         mean, std = by_shape["mean"]
         ax.barh(label, mean, xerr=std, color=color, error_kw={"lw": .8})
     ax.axvline(TARGET_ARI, color="grey", ls=":")
-    ax.set(xlabel="mean ARI", xlim=(0, 1))
+    ax.set(xlabel=f"mean ARI, {metrics[0]['seeds']} seeds", xlim=(0, 1))
     ax.invert_yaxis()
     return fig
 
@@ -270,12 +272,14 @@ def pipeline_numbers(
         metrics[stage] = read_json(Path(runs[stage])/"metrics.json")
     errors = [row["surface_error"] for row in metrics["backbone"]["shapes"]]
     heads = ("proposal", "visibility")
+    mesh = dict(metrics["segment"]["mesh"])
+    mesh.pop("stages", None)        # seconds, which differ from run to run
     return {
         "probe": metrics["probe"]["ari"], "seeds": metrics["probe"]["seeds"],
         "claims": metrics["probe"]["verdict"], "dino": metrics["proposal"]["ari"],
         "visibility": metrics["visibility"]["ari"], "visibility_on_xyz": metrics["control"]["ari"],
         "collapse": {head: metrics[head]["verdict"] for head in heads},
         "heads": {head: metrics[head]["seeds"] for head in heads},
-        "segment": metrics["segment"]["mean_ari"], "mesh": metrics["segment"]["mesh"],
+        "segment": metrics["segment"]["mean_ari"], "mesh": mesh,
         "worst_surface_error": max(errors), "surface_error": float(np.mean(errors)),
         "proposal": {name: values[1] for name, values in PROPOSAL_TABLE.items()}}
