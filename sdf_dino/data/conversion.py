@@ -8,7 +8,6 @@ __all__ = ['FAILURE_REASONS', 'PrepareSettings', 'refusal_verdict', 'acceptance_
 # %% ../../nbs/api/data/conversion.ipynb #e81ccb77
 import os
 import socket
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from ..core.errors import ParameterError, SdfDinoError
 from ..core.files import file_stamp, read_metadata
+from ..core.runtime import peak_memory
 from ..core.sandbox import SandboxError
 from ..core.workers import borrow_sandbox
 from .sources import Source, source_hash, source_stamp
@@ -96,13 +96,6 @@ class _TimedField(MeshField):
     def sdf(self, points):
         with _timed(self.log, "distance"): return super().sdf(points)
 
-def _peak_memory():
-    "Most memory that this process ever held, MiB; None where the system does not say"
-    try: import resource
-    except ImportError: return None
-    unit = 2**20 if sys.platform == "darwin" else 2**10     # macOS counts bytes, Linux KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss//unit
-
 # %% ../../nbs/api/data/conversion.ipynb #40a4c8c4
 def _shape_seed(seed, digest):
     "The seed of a mesh with these bytes"
@@ -145,7 +138,7 @@ def _convert(source, folder, settings, revision=""):
     target = Path(folder)/f"{source.name}.safetensors"
     try: verdict = _sample_mesh(source, target, settings, revision, log)
     except MeshRejected as e: verdict = refusal_verdict(e.reason, e.detail)
-    return {"verdict": verdict, "log": {"seconds": log, "peak": _peak_memory()}, "stamp": stamp}
+    return {"verdict": verdict, "log": {"seconds": log, "peak": peak_memory()}, "stamp": stamp}
 
 # %% ../../nbs/api/data/conversion.ipynb #554a9dc7
 def _convert_in_sandbox(source, folder, settings, revision):

@@ -17,6 +17,7 @@ from pathlib import Path
 import trimesh
 from tqdm import tqdm
 
+from ..core.cluster import check_scheduler
 from ..core.errors import (
     CheckpointError, InputError, MismatchError, ParameterError, SdfDinoError)
 from ..core.files import read_json, read_metadata, write_json
@@ -156,13 +157,14 @@ def _check_revision(out, identity, verdicts, remake, accept_code):
     return today
 
 # %% ../../nbs/api/data/prepare.ipynb #d2e5457a
-def _check_options(out, settings, workers, remake, accept_code):
+def _check_options(out, settings, workers, scheduler, remake, accept_code):
     "Refuse what cannot work before anything is written"
     if remake and accept_code:
         raise ParameterError("remake", "and accept_code exclude each other", "Pass one of them")
     if out.exists() and not out.is_dir():
         raise InputError(out, "is a file", "Name a folder")
     if workers < 0: raise ParameterError("workers", f"is {workers}", "Give 0 for one a core")
+    check_scheduler(scheduler)
     if settings.backend == "warp": warp_module()
     if settings.backend == "pysdf":
         signed_distance(trimesh.creation.box(), [[0, 0, 0]], "pysdf")     # says if it is absent
@@ -272,7 +274,7 @@ def prepare_set(
     folder was begun with other settings, sources or code"""
     start, out, settings = time.time(), Path(out).absolute(), settings or PrepareSettings()
     found = find_sources(sources, MESH_FORMATS)
-    _check_options(out, settings, workers, remake, accept_code)
+    _check_options(out, settings, workers, scheduler, remake, accept_code)
     with lock_folder(out, own=(out, out/"samples")):
         journal, entries = _open_journal(out)
         with journal:

@@ -44,7 +44,7 @@ class BenchmarkFiles:
         self._locations = {}     # path → (zip or None, path within it)
         if self.path.is_dir():
             files = sorted(file for file in self.path.rglob("*") if file.is_file())
-            self._locations = {str(file): (None, file) for file in files}
+            self._locations = {file.as_posix(): (None, file) for file in files}
         zips = [self.path] if self.path.is_file() else sorted(self.path.rglob("*.zip"))
         for archive in zips: self._add_zip(archive)
 
@@ -66,7 +66,7 @@ class BenchmarkFiles:
     )->str:
         "The text of one file"
         archive, inner = self._locations[path]
-        if archive is None: return inner.read_text()
+        if archive is None: return inner.read_text(encoding="utf-8")
         with zipfile.ZipFile(archive) as opened: return opened.read(inner).decode()
 
 # %% ../../nbs/api/data/psb.ipynb #0b8b2234
@@ -184,7 +184,7 @@ def toy_archive(
             files[f"seg/Benchmark/{number}/{number}_{person}.seg"] = "\n".join(labels) + "\n"
     for name, text in files.items():
         (folder/name).parent.mkdir(parents=True, exist_ok=True)
-        (folder/name).write_text(text)
+        (folder/name).write_text(text, encoding="utf-8")
     return folder
 
 # %% ../../nbs/api/data/psb.ipynb #d9348928
@@ -199,5 +199,5 @@ def benchmark_sources(
         target = Path(folder)/"off"/f"{number}.off"
         sources.append(Source(f"off-{number}", f"off/{number}.off", str(target)))
         if target.exists(): continue
-        with atomic_write(target) as temporary: temporary.write_text(files.read(inner), newline="")
+        with atomic_write(target) as temporary: temporary.write_bytes(files.read(inner).encode())
     return sources

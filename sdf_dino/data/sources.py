@@ -73,12 +73,10 @@ def _make_sources(items):
     return sorted(sources.values(), key=lambda source: source.name)
 
 # %% ../../nbs/api/data/sources.ipynb #366eb700
-def _is_meant(path):
-    "Whether a path is a file, or a link that leads to none, which the result shall name"
-    return path.is_file() or (path.is_symlink() and not path.is_dir())
-
 def _folder_items(folder, formats):
-    files = sorted(p for p in folder.rglob("*") if p.suffix[1:].lower() in formats and _is_meant(p))
+    "All but folders: the result names links that lead nowhere, pipes, sockets and devices, too"
+    named = (p for p in folder.rglob("*") if p.suffix[1:].lower() in formats)
+    files = sorted(p for p in named if not p.is_dir())
     return [(p.relative_to(folder).as_posix(), p, {}) for p in files if not p.name.startswith(".")]
 
 def _existing_form(path):
@@ -90,7 +88,8 @@ def _list_items(path):
     text = os.fsdecode(path.read_bytes()).removeprefix("\ufeff")
     lines = [line.strip() for line in text.splitlines()]
     entries = [line for line in lines if line and not line.startswith("#")]
-    return [(entry.lstrip("/"), _existing_form(path.parent/entry), {}) for entry in entries]
+    keys = [entry.replace(os.sep, "/").lstrip("/") for entry in entries]
+    return [(key, _existing_form(path.parent/entry), {}) for key, entry in zip(keys, entries)]
 
 # %% ../../nbs/api/data/sources.ipynb #0b5ef241
 def _shapenet_files(folder):

@@ -8,6 +8,7 @@ __all__ = ['MESH_FORMATS', 'MAX_FILE_BYTES', 'detect_format', 'load_mesh', 'as_m
 # %% ../../nbs/api/geometry/loading.ipynb #0568bfde
 import os
 import re
+import stat
 import struct
 import tempfile
 from pathlib import Path
@@ -37,23 +38,42 @@ _POINTS = "Make a surface of it, as by the Poisson reconstruction of MeshLab"
 _SPLATS = "Export the mesh of the scene instead of its splats"
 _PARAVIEW = "Save its surface as PLY or STL in ParaView"
 _OTHER_FORMATS = {    # name → (beginnings of files, suffixes, what to do)
-    "FBX": (("Kaydara FBX", "; FBX"), ("fbx",), _BLENDER),
+    "FBX as text": (("; FBX", "FBXHeaderExtension"), (),
+                    "Open it in Blender 4.5 or newer and export it as GLB"),
+    "FBX": (("Kaydara FBX",), ("fbx",), _BLENDER),
     "USD": (("PXR-USDC", "#usda"), ("usd", "usda", "usdc", "usdz"), _BLENDER),
     "Blender": (("BLENDER",), ("blend",), "Export it from Blender as GLB"),
     "Alembic": (("Ogawa",), ("abc",), _BLENDER),
+    "3ds Max": ((), ("max",), "Export it from 3ds Max as OBJ"),
+    "Maya": (("//Maya",), ("ma", "mb"), "Export it from Maya as OBJ"),
+    "Cinema 4D": ((), ("c4d",), "Export it from Cinema 4D as OBJ"),
+    "IFC": ((), ("ifc",), _CAD),
     "STEP": (("ISO-10303-21",), ("step", "stp"), _CAD),
     "IGES": ((), ("iges", "igs"), _CAD),
+    "CAD model": (("DBRep", "CASCADE"), tuple(
+        "brep brp f3d fcstd sldprt sldasm ipt iam prt catpart catproduct x_t x_b sat jt".split()),
+        _CAD),
     "DXF or DWG": (("AC10",), ("dxf", "dwg"), _CAD),
     "Rhino": (("3D Geometry File",), ("3dm",), "Export it from Rhino as OBJ or STL"),
     "SketchUp": ((), ("skp",), "Export it from SketchUp as GLB or DAE"),
+    "OpenSCAD": ((), ("scad",), "Render it in OpenSCAD and export it as STL or 3MF"),
+    "MagicaVoxel": (("VOX ",), ("vox",), "Export it from MagicaVoxel as PLY or OBJ"),
+    "AMF": ((), ("amf",), "Open it in PrusaSlicer and export it as STL or 3MF"),
     "VRML": (("#VRML", "#X3D"), ("wrl", "vrml"), _MESHLAB),
     "X3D": (("<X3D",), ("x3d",), _MESHLAB),
     "3DS": ((), ("3ds",), _MESHLAB),
+    "Draco": (("DRACO",), ("drc",), "Decode it with draco_decoder, which writes OBJ or PLY"),
     "VTK": (("# vtk", "<VTKFile"), ("vtk", "vtp", "vtu"), _PARAVIEW),
     "Gmsh": (("$MeshFormat",), ("msh",), _PARAVIEW),
     "point cloud": (("# .PCD", "ASTM-E57", "LASF"), ("pcd", "e57", "las", "laz", "xyz"), _POINTS),
     "Gaussian splat": ((), ("splat", "spz", "ksplat"), _SPLATS),
-    "archive": (("Rar!",), ("gz", "7z", "rar", "zip", "zae"),
+    "material library": (("newmtl ",), ("mtl",), "Give the OBJ that names it"),
+    "buffer of a glTF": ((), ("bin",), "Give the .gltf that names it"),
+    "picture or PDF": (("\x89PNG", "\xff\xd8\xff", "%PDF"), tuple("png jpg jpeg webp pdf".split()),
+                "Give the mesh that it shows"),
+    "Git LFS pointer": (("version https://git-lfs",), (), "Get the file with `git lfs pull`"),
+    "archive": (("Rar!", "7z\xbc\xaf", "\x1f\x8b", "BZh", "\xfd7zXZ"),
+                tuple("gz 7z rar zip zae tar tgz bz2 xz".split()),
                 "Unpack it, and give the mesh file inside")}
 
 # %% ../../nbs/api/geometry/loading.ipynb #a731642e
@@ -99,9 +119,10 @@ def detect_format(
     suffix = path.suffix[1:].lower()
     with open(path, "rb") as f: head = f.read(8192)
     kind = _format_by_content(head, path.stat().st_size)
-    if kind and suffix != "usdz": return kind
-    if suffix in ("gltf", "glb") and decode_text(head).lstrip().startswith("{"): return "gltf"
     name, fix = _other_format(head, suffix)
+    other_archive = kind == "3mf" and name not in ("", "archive")     # such as USDZ
+    if kind and not other_archive: return kind
+    if suffix in ("gltf", "glb") and decode_text(head).lstrip().startswith("{"): return "gltf"
     if name: raise MeshRejected(path, "unknown-format", name, fix)
     if suffix in ("obj", "stl", "off"): return suffix
     kind = "" if suffix else _format_by_look(head, path.stat().st_size)
@@ -113,9 +134,27 @@ MAX_FILE_BYTES = 2_000_000_000
 _READERS = {"glb": read_gltf, "gltf": read_gltf, "obj": read_obj, "ply": read_ply, "stl": read_stl,
             "off": read_off, "3mf": read_threemf, "dae": read_collada}
 
-def _read(path, kind):
-    "The mesh of a file as its reader gives it"
-    try: return _READERS[kind](path)
+_NO_FILES = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
+             stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+def _check_file(path, max_bytes):
+    "`MeshRejected` for a path that is no file, and for an empty or too large one"
+    try: status = os.stat(path)
+    except PermissionError: raise
+    except (OSError, ValueError): raise MeshRejected(path, "missing") from None
+    found = _NO_FILES.get(stat.S_IFMT(status.st_mode))
+    if found: raise MeshRejected(path, "not-a-file", found)
+    if not status.st_size: raise MeshRejected(path, "empty-file")
+    if status.st_size > max_bytes:
+        raise MeshRejected(path, "too-large", f"{status.st_size:,} bytes")
+
+def _read(path, max_bytes):
+    "The mesh of a file as its reader gives it, and its format"
+    kind = "mesh"
+    try:
+        _check_file(path, max_bytes)
+        kind = detect_format(path)
+        return _READERS[kind](path), kind
     except MeshRejected: raise
     except MemoryError: raise MeshRejected(path, "memory") from None
     except RecursionError as e:
@@ -145,13 +184,8 @@ def load_mesh(
     format says so, `unit` (metres of a unit) and `up` (the axis that points up).
     `MeshRejected` (an `InputError`) names the reason when the file cannot be used."""
     path = Path(path)
-    if path.is_dir(): raise MeshRejected(path, "missing", "a folder", "Name a file in it")
-    if not path.is_file(): raise MeshRejected(path, "missing")
-    size = path.stat().st_size
-    if not size: raise MeshRejected(path, "empty-file")
-    if size > max_bytes: raise MeshRejected(path, "too-large", f"{size:,} bytes")
-    kind = detect_format(path)
-    mesh = _checked(_read(path, kind), path)
+    mesh, kind = _read(path, max_bytes)
+    mesh = _checked(mesh, path)
     mesh.metadata.update(name=path.stem, source=str(path), format=kind)
     return mesh
 

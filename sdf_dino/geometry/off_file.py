@@ -16,32 +16,23 @@ from .polygons import triangulate_polygons
 from .text_meshes import counted, decode_text, file_mesh, parse_numbers
 from .validation import MeshRejected
 
-# %% ../../nbs/api/geometry/off_file.ipynb #345d9904
-def _parse_table(block, names, kind):
-    "Lines of numbers with single spaces between them, (lines, len(names))"
-    import pyarrow     # slow to import
-    from pyarrow import csv
-    table = csv.read_csv(
-        pyarrow.BufferReader(block),
-        csv.ReadOptions(use_threads=False, column_names=list(names), block_size=len(block) + 1),
-        csv.ParseOptions(delimiter=" ", quote_char=False),
-        csv.ConvertOptions(column_types=dict.fromkeys(names, kind), null_values=[]))
-    return np.stack([column.to_numpy() for column in table.columns], 1)
-
 # %% ../../nbs/api/geometry/off_file.ipynb #15ed94cf
-def _read_plain(data):
-    "Vertices and faces of a plain OFF file; `ValueError` where it is not plain"
-    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
-    if len(ends) < 2 or data[:ends[0]].strip() != b"OFF": raise ValueError("no plain OFF")
-    n_vertices, n_faces = map(int, data[ends[0]:ends[1]].split()[:2])
-    if min(n_vertices, n_faces) < 1: raise ValueError("no plain OFF")
-    if n_vertices + n_faces + 1 > len(ends): raise ValueError("no plain OFF")
-    vertices = _parse_table(data[ends[1] + 1:ends[n_vertices + 1] + 1], "xyz", "float64")
-    rows = _parse_table(data[ends[n_vertices + 1] + 1:], "nabc", "int64")
-    complete = len(vertices) == n_vertices and len(rows) == n_faces
-    triangles = (rows[:, 0] == 3).all() and rows.min() >= 0 and rows[:, 1:].max() < n_vertices
-    if not (complete and triangles): raise ValueError("no plain OFF")
-    return vertices, np.ascontiguousarray(rows[:, 1:])
+_PLAIN_HEADER = re.compile(
+    rb"OFF[ \t\r]*\n[ \t]*(\d{1,12})[ \t]+(\d{1,12})(?:[ \t]+\d+)?[ \t\r]*\n")
+
+def _read_plain(path, data):
+    "Vertices and faces of a plain OFF file of triangles; `None` where it is not plain"
+    header = _PLAIN_HEADER.match(data)
+    if not header: return None
+    n_vertices, n_faces = int(header[1]), int(header[2])
+    try: numbers = parse_numbers(data[header.end():], path)
+    except MeshRejected: return None
+    if not n_faces or len(numbers) != 3*n_vertices + 4*n_faces: return None
+    rows = numbers[3*n_vertices:].reshape(-1, 4)
+    corners = rows[:, 1:].astype(np.int64)
+    triangles = (rows[:, 0] == 3).all() and (corners == rows[:, 1:]).all()
+    if not triangles or corners.min() < 0 or corners.max() >= n_vertices: return None
+    return numbers[:3*n_vertices].reshape(-1, 3), corners
 
 # %% ../../nbs/api/geometry/off_file.ipynb #6d20565a
 _COUNTS = re.compile(r"\s*(\d+)\s+(\d+)(?:[ \t]+[^\n]*|\s*\n\s*\d+[ \t]*(?=\n))?")   # and edges
@@ -152,6 +143,4 @@ def read_off(
 )->trimesh.Trimesh:
     "The polygons of an OFF as triangles in the order of the file; `MeshRejected` names a fault"
     data = Path(path).read_bytes()
-    try: return file_mesh(*_read_plain(data))
-    except ValueError: pass     # pyarrow's errors are of this kind too
-    return file_mesh(*_read_any(path, data))
+    return file_mesh(*(_read_plain(path, data) or _read_any(path, data)))

@@ -210,7 +210,7 @@ def _without_faces(path, elements):
     "The error for a PLY that holds other things than faces"
     vertex = next((e for e in elements if e.name == "vertex"), PlyElement("vertex", 0))
     names = {name for name, _, _ in vertex.properties}
-    if {"f_dc_0", "opacity"} <= names or {"scale_0", "rot_0"} <= names:
+    if {"f_dc_0", "scale_0", "packed_position"} & names:
         fix = "Export the mesh of the scene instead of its splats"
         return MeshRejected(path, "no-triangles", f"{vertex.count:,} Gaussian splats", fix)
     if any(e.name == "range_grid" for e in elements):

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import trimesh
 
-from ..core.errors import InputError, ParameterError
+from ..core.checks import check_choice
+from ..core.errors import InputError
 from .distance import DistanceMesh, TriangleTree
 from .loading import as_mesh
 from .normalisation import extent_warnings, normalise_mesh
@@ -21,7 +22,8 @@ from .repair import WindingNumber
 from .sampling import MeshField
 from .shells import mesh_shells
 from .surface import zero_set
-from .validation import is_flat
+from .validation import (
+    clean_face_indices, edge_incidence, is_flat, weld_vertices)
 
 # %% ../../nbs/api/geometry/ray_surface.ipynb #2e2b72fe
 _N_PROBES = 1000       # Points of the surface that are checked
@@ -71,6 +73,27 @@ class RaySurface:
         self.winding = None     # it is large, and not asked again
         return RayScene(self.mesh.vertices, self.mesh.faces), cavity
 
+# %% ../../nbs/api/geometry/ray_surface.ipynb #54723881
+_TREATMENT = {
+    "field": "the parts are those of the zero set of its distance field, which closes it",
+    "triangles": "rays may leave through its holes"}
+
+def _n_open_edges(mesh):
+    "Number of edges that belong to one face only"
+    _, faces = weld_vertices(mesh.vertices, mesh.faces)
+    faces = faces[clean_face_indices(faces)]
+    return int((edge_incidence(faces)[0] == 1).sum()) if len(faces) else 0
+
+def _with_open_warning(surface, mesh):
+    "The surface of a mesh, with a warning about its treatment where the mesh is open"
+    n_edges = _n_open_edges(mesh)
+    if not n_edges: return surface
+    treatment = _TREATMENT["field" if surface.kind == "field" else "triangles"]
+    surface.warnings.append(
+        f"it is open ({n_edges:,} edges belong to one face only): {treatment}; the confidence "
+        "is not calibrated for open surfaces")
+    return surface
+
 # %% ../../nbs/api/geometry/ray_surface.ipynb #319f5fe3
 def _lost_share(mesh, found):
     "Share of the area of a mesh that is more than a cell and a half from the surface found"
@@ -101,12 +124,13 @@ def _repaired_surface(prepared):
     kind = "union" if prepared.n_united else "repaired"
     return RaySurface(mesh, kind, prepared.state, [prepared.state], winding)
 
-def _solid_surface(mesh, device):
+def _first_sound(mesh, device):
     "The first surface of a mesh that is sound"
     winding = mesh_winding(mesh)
     share = sound_share(mesh, winding)
     if share >= MIN_SOUND:
-        return RaySurface(mesh, "triangles", "it is a sound solid", winding=winding)
+        reason = f"{share:.0%} of its area bounds a solid"
+        return RaySurface(mesh, "triangles", reason, winding=winding)
     prepared = DistanceMesh(mesh)
     repaired = _repaired_surface(prepared)
     if repaired is not None: return repaired
@@ -114,6 +138,10 @@ def _solid_surface(mesh, device):
     found = _field_surface(mesh, prepared, reason, device)
     if found.kind == "field": found.warnings.insert(0, reason)
     return found
+
+def _solid_surface(mesh, device):
+    "The first surface of a mesh that is sound, with what it makes of an open one"
+    return _with_open_warning(_first_sound(mesh, device), mesh)
 
 # %% ../../nbs/api/geometry/ray_surface.ipynb #1e18756b
 DOMINANT_SHARE = .99      # A shell with this share of the area is the mesh
@@ -145,6 +173,7 @@ def _surface_of_shells(mesh, device):
     if dominant is not None: return _solid_surface(dominant, device)
     return RaySurface(mesh, "shells", f"it has {n_shells:,} shells", shell=shell)
 
+# %% ../../nbs/api/geometry/ray_surface.ipynb #f790c1a7
 def ray_surface(
     mesh:trimesh.Trimesh,   # In the cube
     surface:str="auto",     # triangles: as they came; field: the zero set; shells: no rays
@@ -153,10 +182,12 @@ def ray_surface(
 )->RaySurface:
     "The triangles for rays; `ParameterError` for an unknown word, `InputError` for a bad mesh"
     mesh = as_mesh(mesh)
-    if surface not in SURFACES:
-        raise ParameterError("surface", f"is {surface!r}", f"Use one of {', '.join(SURFACES)}")
-    if surface == "triangles": return RaySurface(mesh, "triangles", "as asked")
-    if surface == "field": return _field_surface(mesh, DistanceMesh(mesh), "as asked", device)
+    check_choice("surface", surface, SURFACES)
+    if surface == "triangles":
+        return _with_open_warning(RaySurface(mesh, "triangles", "as asked"), mesh)
+    if surface == "field":
+        found = _field_surface(mesh, DistanceMesh(mesh), "as asked", device)
+        return _with_open_warning(found, mesh)
     if surface == "shells":
         return RaySurface(mesh, "shells", "as asked", shell=mesh_shells(mesh))
     choose = _surface_of_shells if shells else _solid_surface

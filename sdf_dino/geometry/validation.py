@@ -16,6 +16,7 @@ from ..core.errors import InputError
 # %% ../../nbs/api/geometry/validation.ipynb #d0de43d3
 REJECTION_REASONS = {   # name → (what is wrong, what to do)
     "missing": ("does not exist", "Check the path"),
+    "not-a-file": ("is no file", "Name a mesh file"),
     "empty-file": ("holds no data", "Export or download it again"),
     "unknown-format": ("is of no mesh format that can be read",
                        "Convert it to GLB, OBJ, PLY, STL, OFF, 3MF or DAE"),
@@ -31,6 +32,7 @@ REJECTION_REASONS = {   # name → (what is wrong, what to do)
     "no-triangles": ("holds no triangles", "Export a surface, not points or lines"),
     "bad-indices": ("has faces that name vertices which it does not hold", "Export it again"),
     "non-finite": ("has vertices that are no numbers", "Export it again, or delete these vertices"),
+    "too-far": ("has coordinates beyond 1e30", "Check the export's units, or scale it down"),
     "no-extent": ("has all its vertices in one place", "Check the export's units"),
     "no-whole-face": ("has no whole face: each has two equal corners",
                       "Export it again in larger units, or with more digits"),
@@ -71,7 +73,8 @@ def check_mesh(
     if f.min() < 0 or f.max() >= len(v): raise MeshRejected(path, "bad-indices")
     all_finite = np.abs(v).max() < _MAX_COORDINATE   # False for NaN
     used = v if all_finite else v[f.ravel()]
-    if not np.abs(used).max() < _MAX_COORDINATE: raise MeshRejected(path, "non-finite")
+    if not np.abs(used).max() < _MAX_COORDINATE:
+        raise MeshRejected(path, "too-far" if np.isfinite(used).all() else "non-finite")
     first_corners, corners = f[:, 0], f.ravel()      # most meshes are settled by the first corners
     has_extent = (v[first_corners] != v[f[0, 0]]).any() or (v[corners] != v[f[0, 0]]).any()
     if not has_extent: raise MeshRejected(path, "no-extent")

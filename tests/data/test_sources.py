@@ -88,8 +88,9 @@ def test_a_name_of_200_characters_of_three_bytes_is_an_ordinary_source(tmp_path)
     (tmp_path / ("部品" * 40)).mkdir()
     (tmp_path / ("部品" * 40) / f"{'椅' * 83}.obj").touch()
     (tmp_path / "list.txt").write_text("椅" * 200 + ".obj\n", encoding="utf-8")
-    for source in [*find_sources(tmp_path, FORMATS), *find_sources(tmp_path / "list.txt", FORMATS)]:
-        (tmp_path / f".{source.name}.safetensors.0123456789ab.tmp").touch()
+    sources = [*find_sources(tmp_path, FORMATS), *find_sources(tmp_path / "list.txt", FORMATS)]
+    for source in sources: (tmp_path / f".{source.name}.safetensors.0123456789ab.tmp").touch()
+    assert len({source.name for source in sources}) == 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode elsewhere")
@@ -195,12 +196,12 @@ def test_a_stamp_changes_when_a_missing_file_comes(tmp_path):
     assert not sources.stamp_holds(tmp_path / "mesh.obj", stamp)
 
 
-def test_a_link_to_nothing_is_a_source_and_a_pipe_is_none(tmp_path):
+def test_links_to_nothing_and_pipes_are_sources_that_the_result_names(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.ply").write_text("ply")
     (tmp_path / "in/gone.ply").symlink_to(tmp_path / "nowhere.ply")
     os.mkfifo(tmp_path / "in/pipe.ply")
-    assert [source.name for source in find_sources(tmp_path / "in", ("ply",))] == ["a_ply", "gone_ply"]
+    assert [source.name for source in find_sources(tmp_path / "in", ("ply",))] == ["a_ply", "gone_ply", "pipe_ply"]
 
 
 def test_a_folder_without_meshes_is_named_as_it_was_given(tmp_path):

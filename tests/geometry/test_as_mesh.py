@@ -44,6 +44,9 @@ CALLS = {
     "geometry.surface:sample_mesh_surface": "f(m, 8)", "geometry.surface_features:sample_surface": "f(m, None, 8, 16)",
     "geometry.distance:TriangleTree": "f(m.vertices, m.faces).closest([[0, 0, 0]])",
     "geometry.distance:distance_to_faces": "f([[0, 0, 0]], m.vertices, m.faces)",
+    "geometry.cut_parts:cut_mesh": "f(m, np.zeros(n, int))", "geometry.solid_pieces:solid_pieces": "f(m, np.zeros(n, int))",
+    "geometry.solid_pieces:remove_floaters": "f(m)", "geometry.primitive_fit:fit_primitive": "f(m)",
+    "geometry.symmetry:mirror_planes": "f(m)", "geometry.part_descriptors:mesh_part_samples": "f(m, np.zeros(n, int))",
     "parts.segment:segment": "f(m, landmarks=32, samples=64)"}
 
 PROGRAM = """
@@ -66,7 +69,8 @@ OTHERS = {    # Public functions with a parameter `mesh` that take only what oth
     "geometry.distance:warp_signed_distance", "geometry.export:view_parts", "geometry.export:html_text",
     "geometry.export:write_with_materials", "geometry.loading:as_mesh", "geometry.repair:winding_warnings",
     "geometry.validation:check_mesh", "geometry.validation:move_unused_vertices", "geometry.tree_export:tree_record",
-    "geometry.tree_export:tree_scene", "geometry.tree_export:write_tree"}
+    "geometry.tree_export:tree_scene", "geometry.tree_export:write_tree", "geometry.cut_parts:measure_cut",
+    "geometry.image_artefacts:shape_errors", "geometry.scene_parts:split_scene", "geometry.scene_parts:write_split_scene"}
 
 
 def functions_of_meshes():

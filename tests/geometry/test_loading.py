@@ -1,5 +1,7 @@
 "Mesh files: what is read, in which order, and what is refused"
+import io
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -32,6 +34,43 @@ def test_a_missing_file_and_a_size_limit_are_named(tmp_path):
     trimesh.creation.box().export(tmp_path / "box.glb")
     assert reason(load_mesh, tmp_path / "none.ply") == "missing"
     assert reason(load_mesh, tmp_path / "box.glb", max_bytes=100) == "too-large"
+
+
+@pytest.mark.parametrize("path, word", [("/dev/null", "a device"), (".", "a folder")])
+def test_a_path_to_something_else_than_a_file_says_what_it_is(path, word):
+    with pytest.raises(MeshRejected, match=f"is no file \\({word}\\)"): load_mesh(path)
+
+
+def test_coordinates_beyond_all_bounds_are_not_called_no_numbers(tmp_path):
+    (tmp_path / "far.obj").write_text(TRIANGLE + "v 1e200 0 0\nf 1 2 4\n")
+    assert reason(load_mesh, tmp_path / "far.obj") == "too-far"
+
+
+def zipped(name):
+    "An archive with one file of this name"
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive: archive.writestr(name, b"PXR-USDC")
+    return data.getvalue()
+
+
+SPLATS = b"ply\nformat ascii 1.0\nelement vertex 1\nproperty uint packed_position\nend_header\n1\n"
+
+
+@pytest.mark.parametrize("name, data, words", [
+    ("a.fbx", b"Kaydara FBX Binary  \0", "FBX.*Blender"), ("a.fbx", b"; FBX 7.3.0 project file", "FBX as text.*Blender 4.5"),
+    ("a.obj", b"FBXHeaderExtension:  {", "FBX as text"), ("a.usda", b"#usda 1.0", "USD.*Blender"), ("a.usdz", zipped("a.usdc"), "USD.*Blender"),
+    ("a.blend", b"\x28\xb5\x2f\xfd", "from Blender as GLB"), ("a.step", b"ISO-10303-21;", "STEP.*FreeCAD"),
+    ("a.ifc", b"ISO-10303-21;", "IFC.*FreeCAD"), ("a.igs", b" ", "IGES.*FreeCAD"), ("a.fcstd", zipped("Document.xml"), "CAD.*FreeCAD"),
+    ("a.sldprt", b"\xd0\xcf", "CAD.*STL"), ("a.skp", zipped("model.dat"), "SketchUp.*GLB or DAE"), ("a.max", b"\xd0\xcf", "3ds Max as OBJ"),
+    ("a.ma", b"//Maya ASCII", "Maya as OBJ"), ("a.3ds", b"MM", "3DS.*MeshLab"), ("a.x3d", b"<X3D/>", "X3D.*MeshLab"),
+    ("a.wrl", b"#VRML V2.0", "VRML.*MeshLab"), ("a.zip", zipped("a.glb"), "archive of a.glb.*Unpack"), ("a.glb", zipped("a.glb"), "archive.*Unpack"),
+    ("a.ply", b"\x1f\x8b\x08", "archive.*Unpack"), ("a.glb", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+    ("a.glb", b'{"error": "gone"}', "no glTF"), ("a.bin", b"\0" * 9, "gltf that names it"), ("a.mtl", b"newmtl a", "OBJ that names it"),
+    ("a.png", b"\x89PNG", "mesh that it shows"), ("a.ply", SPLATS, "Gaussian splats.*instead of its splats")])
+def test_other_formats_are_refused_in_one_line_that_says_what_to_do(tmp_path, name, data, words):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(MeshRejected, match=words) as error: load_mesh(tmp_path / name)
+    assert "\n" not in str(error.value)
 
 
 def test_a_wrong_suffix_does_no_harm(tmp_path):

@@ -84,7 +84,7 @@ print(json.dumps("torch" in sys.modules))"""
 
 @pytest.mark.parametrize("parts, settings, words", [
     ("prototypes", {}, "only a trained head"), ("auto", {"weights": "probe9"}, "learned method"),
-    ("few", {}, "Use a number"), (0, {}, "Use a number"), (2, {"method": "magic"}, "visibility or learned")])
+    ("few", {}, "Use a number"), (0, {}, "Use a number"), (2, {"method": "magic"}, "visibility, learned")])
 def test_what_the_method_cannot_do_is_refused(snowman, parts, settings, words):
     with pytest.raises(ParameterError, match=words): segment(snowman, parts, **settings)
 
