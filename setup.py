@@ -19,6 +19,19 @@ class BuildWithoutIndex(build_py):
         return [found for found in modules if found[1] != "_modidx"]
 
 
+def page(name): return f"https://github.com/{settings['user']}/{settings['repo']}/{name}"
+
+
+PAGES = {
+    "Source": page("").rstrip("/"), "Documentation": page("tree/main/docs"), "Changelog": page("blob/main/CHANGELOG.md"),
+    "Citation": page("blob/main/CITATION.cff"), "Issues": page("issues")}
+CLASSIFIERS = [
+    "Development Status :: 3 - Alpha", "Environment :: Console", "Intended Audience :: Science/Research",
+    "Operating System :: POSIX :: Linux", "Operating System :: MacOS", "Operating System :: Microsoft :: Windows",
+    *(f"Programming Language :: Python :: {version}" for version in ("3", "3.11", "3.12", "3.13")),
+    "Topic :: Multimedia :: Graphics :: 3D Modeling", "Topic :: Scientific/Engineering :: Artificial Intelligence"]
+
+
 def words(key): return settings.get(key, "").split()
 
 
@@ -31,6 +44,10 @@ setup(
     long_description_content_type="text/markdown",
     author=settings["author"],
     license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=settings["keywords"],
+    project_urls=PAGES,
+    classifiers=CLASSIFIERS,
     packages=find_packages(include=["sdf_dino", "sdf_dino.*"]),
     package_data={settings["lib_name"]: ["data/*.yml", "weights/*/*", "weights/*/*/*"]},
     cmdclass={"build_py": BuildWithoutIndex},

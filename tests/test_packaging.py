@@ -11,23 +11,37 @@ from configparser import ConfigParser
 import pytest
 import trimesh
 from conftest import ROOT, run
+from packaging.metadata import Metadata
+
+from sdf_dino.cli.main import load_app
 
 PACKAGE = ROOT / "sdf_dino"
 OPTIONAL = ("torch", "pysdf", "warp", "pyvista", "vtkmodules", "k3d", "ipywidgets", "IPython", "papermill", "nbclient",
             "accelerate", "tensorboardX", "distributed", "huggingface_hub", "coacd", "nbdev")
 BLOCKER = f"""
 import importlib.util
+import os
 import sys
+absent = [name for name in {OPTIONAL} if name != "torch" or "WITH_TORCH" not in os.environ]
 found = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name.partition(".")[0] in {OPTIONAL} else found(name, *rest)
+importlib.util.find_spec = lambda name, *rest: None if name.partition(".")[0] in absent else found(name, *rest)
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {OPTIONAL}: raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+        if name.partition(".")[0] in absent: raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Blocker())
 """
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.skipif(not importlib.util.find_spec("build"), reason="needs the package build")]
+
+
+NAMES = [command.name for command in load_app().registered_commands]
+
+
+def read_from(wheel, name):
+    "A file of the wheel's description"
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(next(path for path in archive.namelist() if path.endswith(f".dist-info/{name}")))
 
 
 def settings():
@@ -57,10 +71,10 @@ def installed(built, tmp_path_factory):
     trimesh.creation.box().export(work / "box.obj")
     code = "import sys; from sdf_dino.cli.main import main; sys.argv[0] = 'sdf_dino'; main()"
 
-    def call(*words):
+    def call(*words, **environment):
         command = [sys.executable, "-P", "-c", code, *words]
-        return subprocess.run(command, cwd=work, env={**os.environ, "PYTHONPATH": str(site)}, text=True,
-                              capture_output=True)
+        env = {**os.environ, "PYTHONPATH": str(site), **environment}
+        return subprocess.run(command, cwd=work, env=env, text=True, capture_output=True)
     call.folder = work
     return call
 
@@ -74,21 +88,37 @@ def test_the_wheel_has_every_module_all_weights_and_no_more(built):
     assert not [name for name in inside if "experiments" in name]
     assert any(name.endswith("licenses/LICENSE") for name in zipfile.ZipFile(wheel).namelist())
     assert any(name.endswith("/settings.ini") for name in tarfile.open(sdist).getnames())
+    assert {"sdf_dino/data/objaverse_categories.yml", "sdf_dino/weights/compounds/README.md"} <= inside
     assert wheel.stat().st_size < 17e6
+
+
+def test_the_wheel_tells_where_it_comes_from_and_how_to_cite_it(built):
+    (wheel,) = built.glob("*.whl")
+    about = Metadata.from_email(read_from(wheel, "METADATA"), validate=True)
+    assert {"source", "citation", "changelog", "issues", "documentation"} <= {name.lower() for name in about.project_urls}
+    tested = [line.rpartition(" ")[2] for line in about.classifiers if line.startswith("Programming Language :: Python :: 3.")]
+    assert tested[0] == settings()["min_python"] and f"{sys.version_info[0]}.{sys.version_info[1]}" in tested
+    assert about.license_files == ["LICENSE"]
 
 
 def test_parts_and_samples_need_no_optional_package(installed):
     for words in (["segment", "box.obj", "-o", "out.glb", "-o", "out.json", "-o", "out.tree.json"],
-                  ["prepare", "box.obj", "--out", "set"]):
+                  ["prepare", "box.obj", "--out", "set"], ["solids", "box.obj", "-o", "solids.glb", "--primitives", "box.scad"]):
         done = installed(*words)
         assert done.returncode == 0, done.stderr
     assert (installed.folder / "out.glb").exists() and len(list((installed.folder / "set/samples").iterdir())) == 1
 
 
+def test_methods_are_scored_with_the_base_packages(installed):
+    words = "evaluate --tests probe_shapes --methods single_segment --ids snowman --n-points 64 --no-estimate-k --out rows"
+    done = installed(*words.split(), WITH_TORCH="1")
+    assert done.returncode == 0 and "single_segment" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize("words, says", [
     (["segment", "box.obj", "-o", "x.glb", "--method", "learned"], "torch: is not installed"),
     (["segment", "box.obj", "-o", "x.html"], "sdf_dino[notebooks]"), (["segment", "box.obj", "-o", "x.png"], "sdf_dino[render]"),
-    (["solids", "box.obj", "-o", "x.glb"], "torch: is not installed"),
+    (["solids", "box.obj", "-o", "x.glb", "--fit"], "torch: is not installed"),
     (["prepare", "box.obj", "--out", "other", "--backend", "pysdf"], "sdf_dino[pysdf]"),
     (["evaluate", "--tests", "probe_shapes", "--methods", "visibility"], "torch: is not installed"),
     (["run", "all", "probe"], "Run inside a checkout")])
@@ -97,11 +127,12 @@ def test_what_is_missing_is_named_with_the_way_to_get_it(installed, words, says)
     assert done.returncode == 1 and says in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
-@pytest.mark.parametrize("words", [["--help"], ["runs"], *([name, "--help"] for name in ("segment", "prepare", "evaluate"))])
+@pytest.mark.parametrize("words", [["runs"], *([*words, "--help"] for words in ([], *([name] for name in NAMES)))])
 def test_help_works_everywhere(installed, words): assert installed(*words).returncode == 0
 
 
 def test_the_settings_name_bounds_where_they_matter():
     base = settings()["requirements"].split()
+    assert [name for name in base if ">=" not in name] == []
     assert "trimesh>=5" in base, "4.x reads files outside the folder of a glTF"
     assert not [name for name in base if name.startswith(("pysdf", "pyvista", "jupyterlab", "papermill"))]

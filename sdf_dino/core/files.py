@@ -21,6 +21,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save as safetensors_bytes
 
+from .checks import check_path
 from .errors import CheckpointError, InputError
 
 # %% ../../nbs/api/core/files.ipynb #8b36c1d6
@@ -76,7 +77,7 @@ def relative_to_root(
     "The path relative to the root when it lies below it: the same in every checkout"
     path = Path(path).resolve()
     if not path.is_relative_to(project_root()): return str(path)
-    return str(path.relative_to(project_root()))
+    return path.relative_to(project_root()).as_posix()
 
 # %% ../../nbs/api/core/files.ipynb #8729bb1f
 @contextmanager
@@ -85,7 +86,7 @@ def atomic_write(
 ):
     """Yields a temporary path to write to; the file appears under `path` complete, or not at all.
     An `OSError`, such as a full disk, names the file"""
-    path = Path(path)
+    path = check_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     start = path.name.encode()[:200].decode(errors="ignore")    # file systems allow 255 bytes
     temporary = path.with_name(f".{start}.{uuid.uuid4().hex[:12]}.tmp")

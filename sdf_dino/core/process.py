@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 
 # %% ../../nbs/api/core/process.ipynb #cd9a2aed
 def _is_relative(entry):
@@ -69,11 +70,20 @@ def _open_standard_streams():
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")
 
+def _shorten_warnings():
+    "Show warnings of this package without the line of code that they come from"
+    package, show_warning = os.path.dirname(os.path.dirname(__file__)), warnings.showwarning
+    def show(message, category, filename, *place):
+        if filename.startswith(package): print(f"note: {message}", file=sys.stderr)
+        else: show_warning(message, category, filename, *place)
+    warnings.showwarning = show
+
 def set_up_command():
-    "Prepare the process of a command: its imports, its standard streams, SIGTERM and threads"
+    "Prepare the process of a command: its imports, standard streams, warnings, SIGTERM, threads"
     sys.path[:] = [entry for entry in import_path() if not _is_relative(entry)]
     import_safely(os.environ)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")     # spinning threads starve shared cores
     _open_standard_streams()
+    _shorten_warnings()
     sys.stdout.reconfigure(errors="replace")    # a console of Windows may lack →
     signal.signal(signal.SIGTERM, _exit_on_signal)

@@ -206,7 +206,7 @@ _RECORDED = ("sdf_dino", "torch", "numpy", "scikit-learn", "scipy", "trimesh", "
 def _git(*args):
     "Output of a git command at the root; None without git"
     if not shutil.which("git"): return None
-    done = subprocess.run(["git", *args], cwd=project_root(), capture_output=True, text=True)
+    done = subprocess.run(["git", *args], cwd=project_root(), capture_output=True, encoding="utf-8")
     return done.stdout.strip()
 
 def environment()->dict:
@@ -264,7 +264,7 @@ def _record_run(path, params, new_fingerprint):
     path.mkdir(parents=True, exist_ok=True)
     if (path/"metrics.json").exists(): (path/"metrics.json").replace(path/"metrics.previous.json")
     text = yaml.safe_dump(params, sort_keys=False, allow_unicode=True)
-    with atomic_write(path/"params.yml") as temporary: temporary.write_text(text)
+    with atomic_write(path/"params.yml") as temporary: temporary.write_text(text, encoding="utf-8")
     device = str(pick_device(params["device"])) if "device" in params else "cpu"
     write_json(path/"env.json", {**environment(), "seed": params.get("seed"), "device": device,
                                  "fingerprint": new_fingerprint})

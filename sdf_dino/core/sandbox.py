@@ -68,7 +68,7 @@ def _held_memory():
     "Bytes of address space that this process holds; None where they cannot be limited"
     try:
         import resource
-        return int(Path("/proc/self/statm").read_text().split()[0])*resource.getpagesize()
+        return int(Path("/proc/self/statm").read_bytes().split()[0])*resource.getpagesize()
     except (ImportError, OSError): return None      # macOS, Windows
 
 def _limit_memory(
@@ -83,9 +83,12 @@ def _limit_memory(
         if hard_limit != resource.RLIM_INFINITY: limit = min(limit, hard_limit)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard_limit))
 
+_LONGEST_WAIT = min(threading.TIMEOUT_MAX, 1e9)     # seconds that every clock can count
+
 def _set_alarm(seconds):
     "End this process after so many seconds; 0 cancels"
-    if hasattr(signal, "setitimer"): signal.setitimer(signal.ITIMER_REAL, seconds)
+    if not hasattr(signal, "setitimer"): return
+    signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST_WAIT))
 
 # %% ../../nbs/api/core/sandbox.ipynb #d7f4e9f5
 @contextmanager
@@ -142,7 +145,7 @@ def serve_requests(
     end_with_parent(parent)
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):    # whoever sends them to all means the parent
         if hasattr(signal, name): signal.signal(getattr(signal, name), signal.SIG_IGN)
-    replies = os.fdopen(os.dup(1), "w")
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     def send(reply):
         try: text = json.dumps(reply)
@@ -222,7 +225,7 @@ class _Child:
         self.stderr, self.replies = tempfile.TemporaryFile(), queue.Queue()
         self.owner, self.killed = os.getpid(), False
         self.process = _start_process(
-            args=_child_command(), env=_child_environment(threads), text=True,
+            args=_child_command(), env=_child_environment(threads), encoding="utf-8",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr,
             start_new_session=True)
         pipe = self.process.stdout
@@ -241,7 +244,7 @@ class _Child:
 
     def receive(self, task, seconds):
         "The next reply; `SandboxError` when the child is too slow or dead"
-        try: line = self.replies.get(timeout=seconds)
+        try: line = self.replies.get(timeout=min(seconds, _LONGEST_WAIT))
         except queue.Empty: kind, detail = "time", f"{seconds:g} s"
         else:
             if line is not None: return json.loads(line)
@@ -265,8 +268,8 @@ class _Child:
 
 # %% ../../nbs/api/core/sandbox.ipynb #a39905a8
 @lru_cache
-def _warn_without_limits(memory):
-    if _held_memory() is not None or memory == float("inf"): return
+def _warn_without_limits():
+    if _held_memory() is not None: return
     warnings.warn("This system cannot limit the memory of a call: a file that needs too much "
                   "of it may slow down or end other programs", stacklevel=2)
 
@@ -280,7 +283,7 @@ def _raise_reply(module, name, arguments):
 class Sandbox:
     "Calls functions in a child process that may die"
     def __init__(self,
-        seconds:float=120.,   # Time limit of one call
+        seconds:float=120.,   # Time limit of one call; infinite: none
         memory:float=4096.,   # Limit of one call, MiB beyond what the child holds; infinite: none
         threads:int=0,        # Threads that the child may use; 0: as many as this process
     ):
@@ -293,7 +296,7 @@ class Sandbox:
         **kwargs,   # JSON-able keyword arguments
     ):
         "The function's result; raises its `SdfDinoError`, or `SandboxError` for any other end"
-        _warn_without_limits(self.memory)
+        if self.memory < float("inf"): _warn_without_limits()
         child = self._living_child()
         child.send({"task": task, "args": args, "kwargs": kwargs, "seconds": self.seconds,
                     "memory": self.memory, "folders": self.folders, "here": os.getcwd()})

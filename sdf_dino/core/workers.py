@@ -165,7 +165,7 @@ _PATIENCE = 10      # seconds
 
 def _wait_for_writers(folder):
     "Wait for children of a killed run; `InputError` when they go on, as on another machine"
-    with open(folder/"log"/"writers", "a") as file:
+    with open(folder/"log"/"writers", "ab") as file:
         end = time.monotonic() + _PATIENCE
         while fcntl:        # Windows has no such locks
             try: return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -228,7 +228,7 @@ def claim_folder(
     path, mark_path = Path(benchmark), Path(folder)/"benchmark.json"
     files = [path] if path.is_file() else sorted(
         p for p in path.rglob("*") if p.suffix in (".zip", ".off", ".seg", ".txt"))
-    sizes = {str(p.relative_to(path)): p.stat().st_size for p in files}
+    sizes = {p.relative_to(path).as_posix(): p.stat().st_size for p in files}
     mark = {"files": len(files), "digest": content_hash({}, sizes)}
     if mark_path.exists() and read_json(mark_path) != mark:
         raise MismatchError(

@@ -151,8 +151,8 @@ def _fastest_seconds(function):
 def _peak_since_last_call():
     "Peak memory of this process since the last call, MiB; NaN where the system does not tell"
     try:
-        text = Path("/proc/self/status").read_text()
-        Path("/proc/self/clear_refs").write_text("5")
+        text = Path("/proc/self/status").read_text(encoding="utf-8")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
         return int(text.split("VmHWM:")[1].split()[0])/1024
     except OSError: return float("nan")
 

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..core.runtime import peak_memory
 from ..core.sandbox import Sandbox
-from .segment_speed import peak_memory
 from ..field.dataset import SDFDataset, load_dataset
 from ..field.decoder import DecoderConfig, DeepSDF, autocast_dtype, query_decoder
 from ..field.deepsdf import DeepSDFTrainer, TrainConfig, sdf_loss

@@ -62,6 +62,11 @@ def _run_child(processes, parent, threads, cpu, function, args):
     state.destroy_process_group()
 
 # %% ../../nbs/api/field/distributed.ipynb #f711fe3c
+def _taken_signals():
+    "Signals that torch's launcher sets handlers for; Windows has no SIGHUP and SIGQUIT"
+    names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
 def _launch_config(processes):
     "Settings of torch's elastic launcher for one machine"
     from torch.distributed.launcher.api import LaunchConfig
@@ -81,8 +86,7 @@ def launch_processes(
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
     threads = max(1, torch.get_num_threads() // processes)
-    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-    handlers = {number: signal.getsignal(number) for number in signals}
+    handlers = {number: signal.getsignal(number) for number in _taken_signals()}
     launch = elastic_launch(_launch_config(processes), _run_child)
     try: launch(processes, os.getpid(), threads, cpu, function, args)
     except ChildFailedError as e:

@@ -9,11 +9,12 @@ __all__ = ['BatchResult', 'segment_batch']
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
+from ..core.cluster import check_scheduler
 from ..core.errors import InputError, ParameterError, SdfDinoError
 from ..core.files import content_hash
 from ..core.revision import code_revision, revision_changes, revision_id, weights_revision
@@ -110,7 +111,7 @@ class _Batch:
     "A call of `segment_batch`: where results go and what they are made with"
     def __init__(self, out, request, formats, settings):
         self.out, self.request, self.formats, self.settings = out, request, formats, settings
-        wanted = {**asdict(request), "formats": list(formats)}
+        wanted = {**request.record(), "formats": list(formats)}
         self.request_id = content_hash({}, wanted)[:12]
         self.code = _code_revision(request)
         self.revision = revision_id(self.code)
@@ -277,5 +278,6 @@ def segment_batch(
     batch = _Batch(out, request or SegmentRequest(), formats, BatchSettings(**settings))
     found = find_sources(sources, MESH_FORMATS)
     check_writable([out/MANIFEST_NAME, *batch.files("mesh")])
+    check_scheduler(batch.settings.scheduler)
     with lock_folder(out, own=(out,)), open_batch_journal(batch) as journal:
         return _run_batch(batch, found, journal, on_done)

@@ -17,7 +17,8 @@ import trimesh
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-from ..core.checks import check_number, check_points, is_whole_number
+from ..core.checks import (
+    check_choice, check_number, check_path, check_points, is_whole_number)
 from ..core.errors import ParameterError
 from ..core.files import save_tensors, write_json
 from ..core.runtime import progress
@@ -81,7 +82,7 @@ class Segmentation:
     )->None:
         "Write segmentation.safetensors (labels, features) and segmentation.json (`info`)"
         tensors = {"labels": self.labels, "features": self.features}
-        save_tensors(Path(folder)/"segmentation.safetensors", tensors)
+        save_tensors(check_path(folder)/"segmentation.safetensors", tensors)
         record = {"parts": self.n_parts, "faces": len(self.labels), "warnings": self.warnings,
                   **self.info}
         write_json(Path(folder)/"segmentation.json", record)
@@ -187,12 +188,10 @@ def parse_parts(
     parts,   # A number from 1, also as text; `auto` or `prototypes`
 ):           # An int, or the word
     "The number of parts that a user asked for; `ParameterError` when it is none"
-    if parts in ("auto", "prototypes"): return parts
+    if isinstance(parts, str) and parts in ("auto", "prototypes"): return parts
     k = int(parts) if is_whole_number(parts) else 0
-    if k < 1:
-        fix = "Use a number from 1, auto or prototypes"
-        raise ParameterError("parts", f"is {parts!r}", fix)
-    return k
+    if 1 <= k <= 10**6: return k
+    raise ParameterError("parts", f"is {parts!r:.60}", "Use a number from 1, auto or prototypes")
 
 # %% ../../nbs/api/parts/segment.ipynb #f6fa6650
 _METHODS = ("visibility", "learned")
@@ -203,9 +202,8 @@ def check_method(
     learned=(),    # Settings that only the learned method has
 ):                 # The parts, as `parse_parts` gives them
     "`ParameterError` for another method, or for parts or settings that need a trained head"
-    if not callable(method) and method not in _METHODS:
-        raise ParameterError("method", f"is {method!r}", "Use visibility or learned")
-    if method != "learned" and parts == "prototypes":
+    if not callable(method): check_choice("method", method, _METHODS)
+    if method != "learned" and isinstance(parts, str) and parts == "prototypes":
         raise ParameterError("parts", "is prototypes, which only a trained head has",
                              "Use the method learned")
     if method != "learned" and learned:
@@ -256,6 +254,7 @@ def recut(
     min_area:float=.005,   # As in `smooth_face_labels`
 )->Segmentation:           # Of the same mesh; the given one is not changed
     "The same shape in another number of parts: another cut of its tree"
+    for name, value in (("smooth", smooth), ("min_area", min_area)): check_number(name, value, 0)
     asked = parse_parts(parts)
     parts, lost = _limit_parts(found, asked)
     if parts == "prototypes": part_of_sample = found.basis.features.logits.argmax(1)
@@ -327,7 +326,7 @@ def _method_name(method):
 
 def _choose_surface(cube, surface, method, device):
     "The surface for a method; only visibility can do with shells alone"
-    if surface == "shells" and method != "visibility":
+    if method != "visibility" and surface == "shells":
         raise ParameterError("surface", "is shells, which have no features of samples",
                              "Use the method visibility, or another surface")
     return ray_surface(cube, surface, shells=method == "visibility", device=device)
@@ -356,14 +355,15 @@ def segment(
     "The parts of a mesh; `MeshRejected` for a flat mesh, `ParameterError` for a wrong setting"
     settings = LabelSettings(check_method(method, parts, learned), smooth, min_area)
     for name, value in (("smooth", smooth), ("min_area", min_area)): check_number(name, value, 0)
-    whole = {"seed": (seed, 0), "landmarks": (landmarks, 1), "samples": (samples, 1)}
-    for name, (value, low) in whole.items(): check_number(name, value, low, whole=True)
+    check_number("seed", seed, 0, whole=True)
+    check_number("landmarks", landmarks, 1, whole=True, high=2**14)   # all pairs are in memory
+    check_number("samples", samples, 1, whole=True, high=2**20)
     timer = StageTimer(STAGES)
     mesh, cube, normalisation = read_input(mesh)
     timer.finish("load")
     chosen = _choose_surface(cube, surface, method, learned.get("device", "auto"))
     timer.finish("surface")
-    found = _find_features(cube, chosen, method, landmarks, samples, seed, learned)
+    found = _find_features(cube, chosen, method, int(landmarks), int(samples), int(seed), learned)
     timer.finish("features")
     made = label_faces(mesh, cube, normalisation, chosen, found, settings, timer)
     made.info.update(seed=seed, method=_method_name(method))

@@ -17,9 +17,10 @@ from ..geometry.sampling import mesh_path
 from ..geometry.validation import MeshRejected
 from .batch import segment_batch
 from .mesh_task import BatchSettings, segment_in_child, share_machine
-from sdf_dino.parts.segment_request import (
-    SegmentRequest, check_not_read, check_writable, result_row, result_text, target_files,
-    write_features, write_target)
+from .segment_request import (
+    SegmentRequest, check_not_read, check_writable, finish_parts, result_row, result_text,
+    target_files, write_features, write_target)
+from .session_file import read_session
 
 # %% ../../nbs/api/parts/segment_command.ipynb #5bdc4cdd
 _LISTS = (".txt", ".lst", ".list", ".parquet")
@@ -57,8 +58,9 @@ def _check_latent(latent, request):
     if request.weights != "auto":
         cause = f"is {request.weights!r} beside --latent, which names its own"
         raise ParameterError("weights", cause, "Leave --weights out")
-    if ":" in latent and not request.keep_materials: return
     words = " with --keep-materials" if request.keep_materials else ""
+    if request.split == "original": words = " with --split original"
+    if ":" in latent and not words: return
     fix = "Write --latent weights:shape, such as probe9:chair; it has no materials"
     raise ParameterError("latent", f"is {latent!r}{words}", fix)
 
@@ -68,7 +70,7 @@ def _segment_known(latent, out, request, features):
     from sdf_dino.parts.learned import segment_latent     # loads torch
     found = segment_latent(shape, request.parts, weights, request.method, request.preset,
                            request.smooth, device=request.device, seed=request.seed)
-    files = []
+    found, files = finish_parts(found, request), []
     for target in out: files += write_target(found, target, request)
     if features: files += write_features(found, features)
     return result_row(found, files)
@@ -107,6 +109,14 @@ def _segment_many(meshes, out, request, formats, features, as_json, echo, settin
     for line in lines: echo(line)
     return batch.exit_code
 
+def _check_edits(request, several):
+    "`ParameterError` for edits without the one mesh they belong to; `InputError` for a bad file"
+    if several: raise ParameterError("edits", "belong to one mesh file", "Give that mesh alone")
+    if (request.respect, request.symmetry) != ("none", "none"):
+        raise ParameterError("edits", "are of parts without --respect and --symmetry",
+                             "Leave these options out")
+    read_session(request.edits)
+
 def segment_command(
     meshes:list,              # Mesh files (or pyvista:ant, also airplane and nut), folders or lists
     out:list,                 # Files to write, or one folder for several meshes
@@ -122,6 +132,7 @@ def segment_command(
     "Segment one mesh or many; `ParameterError` for options that do not go together"
     if bool(meshes) == bool(latent):
         raise ParameterError("meshes", "or --latent are wanted", "Give one of them")
+    if request.edits: _check_edits(request, latent or _is_batch(meshes))
     if _is_batch(meshes):
         return _segment_many(meshes, out, request, formats, features, as_json, echo, settings)
     settings = BatchSettings(**settings)

@@ -4,29 +4,34 @@
 
 # %% auto #0
 __all__ = ['LOW_CONFIDENCE', 'SegmentRequest', 'target_files', 'write_features', 'write_confidence', 'WriteError',
-           'name_write_errors', 'write_target', 'check_writable', 'file_identity', 'check_not_read', 'result_row',
-           'low_confidence', 'warning_lines', 'fewer_parts', 'result_text', 'result_line', 'segment_file',
-           'segment_task', 'load_segment_task']
+           'name_write_errors', 'write_target', 'check_writable', 'check_not_read', 'result_row', 'low_confidence',
+           'warning_lines', 'fewer_parts', 'result_text', 'result_line', 'finish_parts', 'segment_file', 'segment_task',
+           'load_segment_task']
 
 # %% ../../nbs/api/parts/segment_request.ipynb #8de99e66
 import errno
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import numpy as np
 
+from ..core.checks import check_choice, check_number, check_path
 from ..core.errors import ParameterError
 from ..core.files import atomic_write
-from ..geometry.materials import lost_materials
+from ..geometry.materials import lost_materials, lost_textures
 from sdf_dino.geometry.export import (
     check_material_format, files_with_materials, npy_bytes, part_files, write_parts,
     write_with_materials)
 from ..geometry.ray_surface import SURFACES
+from ..geometry.scene_parts import check_split_target, write_split_scene
 from ..geometry.tree_export import is_tree_file
+from .mirror_parts import check_symmetry, mirror_parts, symmetry_lines
+from .seeds import check_respect, respect_seeds
 from .segment import Segmentation, check_method, face_confidence, segment
+from .session_file import replay_session
 
 # %% ../../nbs/api/parts/segment_request.ipynb #88f9d2da
 @dataclass(frozen=True)
@@ -41,16 +46,20 @@ class SegmentRequest:
     weights:str = "auto"          # As in `learned_features`
     preset:str = "fast"           # As in `learned_features`
     device:str = "auto"           # As in `learned_features`
+    split:str = "parts"           # parts: coloured parts; original: the scene as it came, cut
+    respect:str = "none"          # As in `respect_seeds`
+    symmetry:str = "none"         # As in `mirror_parts`
+    edits:str = ""                # Session whose edits are applied; empty: none
 
     def __post_init__(self):
         check_method(self.method, self.parts, self._learned_settings())
         if self.method == "learned": _check_learned(self)
-        if self.surface not in SURFACES:
-            raise ParameterError("surface", f"is {self.surface!r}", f"Use {', '.join(SURFACES)}")
-        for name in ("smooth", "seed"):
-            value = getattr(self, name)
-            if not 0 <= value < float("inf"):
-                raise ParameterError(name, f"is {value}", "Give 0 or more")
+        check_choice("surface", self.surface, SURFACES)
+        check_respect(self.respect, self.parts)
+        check_symmetry(self.symmetry)
+        _check_split(self)
+        check_number("smooth", self.smooth, 0)
+        check_number("seed", self.seed, 0, whole=True)
 
     def _learned_settings(self):
         "Settings of the learned method that differ from their defaults"
@@ -58,10 +67,29 @@ class SegmentRequest:
         defaults = {field.name: field.default for field in fields(self)}
         return {name: value for name, value in settings.items() if value != defaults[name]}
 
+    def record(self)->dict:
+        "The fields as plain values, without what is the default of every request that is not new"
+        return {name: value for name, value in asdict(self).items()
+                if name not in _SELDOM or value != getattr(type(self), name)}
+
     def settings(self)->dict:
         "The keyword arguments of `segment`"
         names = ("parts", "method", "smooth", "surface", "seed")
         return {name: getattr(self, name) for name in names} | self._learned_settings()
+
+# %% ../../nbs/api/parts/segment_request.ipynb #0770e5f6
+_SELDOM = ("split", "respect", "symmetry", "edits")     # They tell requests apart where used
+
+def _check_split(request):
+    "`ParameterError` for another word, for two ways to keep materials, or to change parts"
+    if request.split not in ("parts", "original"):
+        raise ParameterError("split", f"is {request.split!r}", "Use parts or original")
+    if request.split == "original" and request.keep_materials:
+        raise ParameterError("split", "is original beside --keep-materials",
+                             "Give one of them: the scene is cut by part, or left whole")
+    if request.edits and (request.respect, request.symmetry) != ("none", "none"):
+        raise ParameterError("edits", "are beside --respect or --symmetry, which change the parts",
+                             "Give the one or the other")
 
 def _check_learned(request):
     "Errors of the settings of the learned method"
@@ -79,6 +107,11 @@ def _keeps_materials(path, request):
     "Does this target keep the scene as it came?"
     return request.keep_materials and path.suffix.lower() not in _WITHOUT_MATERIALS
 
+def _splits_original(path, request):
+    "Is this target the scene as it came, cut by part?"
+    if request.split != "original" or is_tree_file(path): return False
+    return path.suffix.lower() not in _WITHOUT_MATERIALS
+
 def target_files(
     path:Path,                # Target
     request:SegmentRequest,   # What is wanted
@@ -86,7 +119,13 @@ def target_files(
 )->list:                      # Paths
     """The files that `write_target` makes of a target; `ParameterError` when it can hold no
     parts, or not the materials of `source`"""
-    path = Path(path)
+    path = check_path(path)
+    if request.symmetry == "alike" and is_tree_file(path):
+        raise ParameterError(path, "holds a tree, and parts that are made alike are no cut of one",
+                             "Use --symmetry mark, or another format")
+    if _splits_original(path, request):
+        check_split_target(path)
+        return [path]
     if not _keeps_materials(path, request): return part_files(path)
     if source: check_material_format(source, path)
     return files_with_materials(path)
@@ -105,9 +144,10 @@ def write_confidence(
     path:Path,                # Target, *.npy
 )->list:                      # The file written
     "Write the confidence of each face, (F,) float32, as `face_confidence` gives it"
-    confidence = face_confidence(found).astype(np.float32)
+    whole = replace(found, labels=np.unique(found.labels, return_inverse=True)[1])    # no gaps
+    path, confidence = check_path(path), face_confidence(whole).astype(np.float32)
     with atomic_write(path) as tmp: tmp.write_bytes(npy_bytes(confidence))
-    return [Path(path)]
+    return [path]
 
 # %% ../../nbs/api/parts/segment_request.ipynb #1f2590c5
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
@@ -141,13 +181,18 @@ def name_write_errors(
         raise WriteError(path, e.errno or errno.EIO) from None
 
 # %% ../../nbs/api/parts/segment_request.ipynb #481435c1
+def _add_warnings(found, words): found.warnings = list(dict.fromkeys([*found.warnings, *words]))
+
 def _write_target(found, path, request):
     "`write_target`, with errors of the system as they come"
+    source = found.mesh.metadata.get("source", "")
     if _keeps_materials(path, request):
-        source = found.mesh.metadata["source"]
-        lost = lost_materials(source, path)
-        found.warnings += [why for why in lost if why not in found.warnings]
+        _add_warnings(found, lost_materials(source, path))
         return write_with_materials(source, found.mesh, found.labels, path)
+    if _splits_original(path, request):
+        _add_warnings(found, write_split_scene(source, found.mesh, found.labels, path))
+        return [path]
+    if path.suffix.lower() not in _WITHOUT_MATERIALS: _add_warnings(found, lost_textures(source))
     if path.name.endswith(".features.npy"): return write_features(found, path)
     if path.name.endswith(".confidence.npy"): return write_confidence(found, path)
     if is_tree_file(path): return [found.export(path)]
@@ -159,7 +204,7 @@ def write_target(
     request:SegmentRequest,   # What is wanted
 )->list:                      # The files written
     "Write one target; `WriteError` names a file that the system does not take"
-    path = Path(path)
+    path = check_path(path)
     with name_write_errors(path, found.mesh.metadata.get("source")):
         return _write_target(found, path, request)
 
@@ -197,10 +242,8 @@ def check_writable(
     for folder, file in folders.items(): _check_folder(folder, file)
 
 # %% ../../nbs/api/parts/segment_request.ipynb #2e911c79
-def file_identity(
-    path,     # Any path
-)->tuple:     # Equal for all names of one file; None when there is none
-    "What tells a file, whatever it is called"
+def _file_identity(path):
+    "What tells a file, whatever it is called; None when there is none"
     try: status = os.stat(path)
     except (OSError, ValueError): return None
     return status.st_dev, status.st_ino
@@ -210,9 +253,9 @@ def check_not_read(
     meshes:list,  # Paths of the meshes that it reads
 )->None:
     "`ParameterError` when a mesh would be overwritten"
-    read = {file_identity(mesh) for mesh in meshes} - {None}
+    read = {_file_identity(mesh) for mesh in meshes} - {None}
     for file in files:
-        if file_identity(file) not in read: continue
+        if _file_identity(file) not in read: continue
         raise ParameterError(file, "is a mesh that this call reads, and is never overwritten",
                              "Choose another name or folder")
 
@@ -223,7 +266,8 @@ def result_row(
 )->dict:                  # JSON-able
     "What came of one mesh"
     keys = ("method", "parts_requested", "confidence", "part_confidence", "seam_confidence",
-            "surface", "surface_reason", "weights", "device", "stages")
+            "surface", "surface_reason", "weights", "device", "stages", "respect", "seeds",
+            "symmetry")
     row = {"files": [str(f) for f in files], "parts": found.n_parts, "faces": len(found.labels),
            "warnings": found.warnings}
     return row | {key: found.info[key] for key in keys if key in found.info}
@@ -264,7 +308,8 @@ def result_text(
     return "\n".join([
         f"{', '.join(row['files'])}: {row['parts']} parts of {row['faces']} faces"
         f"{_confidence_text(row)}",
-        f"  {weights}{stages}", *warning_lines(row), *fewer_parts(row), *low_confidence(row)])
+        f"  {weights}{stages}", *symmetry_lines(row), *warning_lines(row), *fewer_parts(row),
+        *low_confidence(row)])
 
 def _confidence_text(row):
     if row["confidence"] is None: return ""
@@ -280,6 +325,14 @@ def result_line(
     return f"{name}: {row['parts']} parts{_confidence_text(row)}, {seconds:.1f} s{warning}"
 
 # %% ../../nbs/api/parts/segment_request.ipynb #86f0c9f3
+def finish_parts(
+    found:Segmentation,       # As `segment` gives it
+    request:SegmentRequest,   # What is wanted
+)->Segmentation:
+    "The parts with edits, or that respect seeds and symmetry, as a request asks"
+    if request.edits: return replay_session(found, request.edits)
+    return mirror_parts(respect_seeds(found, request.respect), request.symmetry)
+
 def segment_file(
     path:Path,                # A mesh file
     targets:list,             # Files to write
@@ -288,7 +341,7 @@ def segment_file(
 )->dict:                      # Its `result_row`
     "Segment one mesh file and write its targets"
     for target in targets: target_files(target, request, path)   # refuse before computing
-    found = segment(path, **request.settings())
+    found = finish_parts(segment(path, **request.settings()), request)
     files = []
     for target in targets: files += write_target(found, target, request)
     if features:

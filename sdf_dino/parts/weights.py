@@ -160,9 +160,9 @@ def _card_section(folder, path):
     lines = [f"## {name}", ""]
     entries = _card_entries(folder, path)
     lines += [f"- **{key}**: {card_text(value)}" for key, value in entries.items()]
-    lines.append(f"- **settings**: [card.json]({path.relative_to(folder)})")
+    lines.append(f"- **settings**: [card.json]({path.relative_to(folder).as_posix()})")
     curve = path.with_name("curve.png")
-    if curve.exists(): lines += ["", f"![Loss by step]({curve.relative_to(folder)})"]
+    if curve.exists(): lines += ["", f"![Loss by step]({curve.relative_to(folder).as_posix()})"]
     return [*lines, ""]
 
 # %% ../../nbs/api/parts/weights.ipynb #a80e79b8
@@ -175,7 +175,7 @@ def model_card(
     if not cards:
         fix = "Pack weights with `pack_weights`, which writes it"
         raise InputError(folder, "has no card.json", fix)
-    files = [f"{p.relative_to(folder)} {p.stat().st_size/1e3:,.0f} kB"
+    files = [f"{p.relative_to(folder).as_posix()} {p.stat().st_size/1e3:,.0f} kB"
              for p in sorted(folder.glob("**/*.safetensors"))]
     lines = ["<!-- Generated from card.json by sdf_dino.parts.weights -->", "",
              f"# Weights {folder.name}", "", CARD_HEADER, "",
