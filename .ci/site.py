@@ -184,7 +184,7 @@ def navigation():
         return [*first, *(p for p in found if p not in first)]
     packages = ["core", "geometry", "data", "field", "distill", "parts", "evaluate", "cli"]
     nav = [
-        {"Use": ["index.md", *pages("use", "use/index.md"), "faq.md"]},
+        {"Use": ["index.md", *pages("use", "use/index.md"), "view.md", "faq.md"]},
         {"Learn": [*pages("learn", "learn/index.md"), {"Experiments": pages("learn/experiments")},
                    "glossary.md"]},
         {"Results": pages("results", "results/index.md")},

@@ -12,7 +12,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("SDF_DINO_SHARED", ROOT.parent / "shared"))
 BIN = Path(sys.executable).parent
+PATIENCE = 1800     # seconds; on a machine however busy, only what hangs takes as long
 NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+
+
+def pytest_collection_modifyitems(items):
+    "The tests of a file share its fixtures, so one worker runs them all; notebooks share nothing"
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        if item.get_closest_marker("xdist_group") or file.endswith("test_notebooks.py"): continue
+        item.add_marker(pytest.mark.xdist_group(file))
 
 
 def bomb(path):
@@ -30,17 +39,17 @@ def run(*words, data=None, check=True, **kwargs):
     "A command of the environment, run at the project's root, with a data folder of its own"
     env = {**os.environ, **({"SDF_DINO_DATA": str(data)} if data else {})}
     command = [str(BIN / words[0]), *map(str, words[1:])]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, **kwargs)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE, **kwargs)
     if check: assert done.returncode == 0, done.stdout + done.stderr
     return done
 
 
-def wait_for(condition):
-    "Wait until something holds; it must within a minute"
-    end = time.monotonic() + 60
+def wait_for(condition, pause=.02):
+    "Wait until something holds"
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(.02)
+        time.sleep(pause)
 
 
 def write_notebook(path, *sources):
@@ -64,9 +73,12 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture(scope="session")
-def shared():
-    "The folder of benchmark data, or a skip that says where it was sought"
-    if not (SHARED / "data").exists():
-        pytest.skip(f"no benchmark data at {SHARED}; set SDF_DINO_SHARED")
-    return SHARED / "data"
+HAS_BENCHMARK = (SHARED / "data" / "psb").exists()
+
+
+@pytest.fixture(scope="session", params=["made_here"] + ["published"] * HAS_BENCHMARK)
+def psb(request, tmp_path_factory):
+    "A copy of the benchmark: a small one made on the spot, and the published one where it is at hand"
+    from benchmark_copies import published, write_small_copy
+    if request.param == "published": return published(SHARED / "data" / "psb")
+    return write_small_copy(tmp_path_factory.mktemp("psb"))

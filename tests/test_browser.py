@@ -7,13 +7,12 @@ import os
 import re
 import shutil
 import subprocess
-import time
 import urllib.request
 
 import nbformat
 import numpy as np
 import pytest
-from conftest import BIN, run
+from conftest import BIN, PATIENCE, run, wait_for
 from PIL import Image
 from websocket import create_connection
 
@@ -24,19 +23,17 @@ from sdf_dino.geometry.surface import zero_set
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium here (Debian: apt install chromium)")
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 FLAGS = """--headless --no-sandbox --disable-gpu --use-angle=swiftshader --enable-unsafe-swiftshader
            --disable-quic --no-first-run --disable-background-networking --disable-component-update
            --disable-sync --remote-debugging-port=0 --remote-allow-origins=*"""
 
 
-def until(ask, seconds=120):
+def until(ask):
     "The first true answer"
-    end = time.time() + seconds
-    while time.time() < end:
-        if answer := ask(): return answer
-        time.sleep(.3)
-    raise AssertionError("it did not come in time")
+    answers = []
+    wait_for(lambda: answers.append(ask()) or answers[-1], pause=.3)
+    return answers[-1]
 
 
 class Page:
@@ -51,7 +48,7 @@ class Page:
         def tabs():
             listed = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/json"))
             return [tab for tab in listed if tab["type"] == "page"]
-        self.socket = create_connection(until(tabs)[0]["webSocketDebuggerUrl"], timeout=90)
+        self.socket = create_connection(until(tabs)[0]["webSocketDebuggerUrl"], timeout=PATIENCE)
 
     def __enter__(self): return self
 
@@ -149,7 +146,7 @@ def executed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("views")
     write_one_cell_notebook(folder / "notebook.ipynb", VIEWS)
     run("jupyter-nbconvert", "--to", "notebook", "--execute", "--inplace", folder / "notebook.ipynb",
-        "--ExecutePreprocessor.store_widget_state=False", timeout=600)
+        "--ExecutePreprocessor.store_widget_state=False")
     run("jupyter-nbconvert", "--to", "html", folder / "notebook.ipynb")
     return folder
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from faults import sdf_dino_command
 from typer.testing import CliRunner
 
 from sdf_dino.cli import main as cli
@@ -98,15 +99,15 @@ def test_the_help_names_every_command():
     assert commands <= set(invoke("--help").output.split())
 
 
-def evaluate(method, folder, cwd):
+def evaluation(method, folder):
     words = f"evaluate --tests probe_shapes --methods {method} --ids snowman --n-points 50 --no-estimate-k --json"
-    return process(*words.split(), "--out", folder, cwd=cwd)
+    return [*words.split(), "--out", folder]
 
 
 def test_a_method_of_the_package_is_scored(tmp_path):
-    done = evaluate("single_segment", tmp_path / "rows", tmp_path)
+    done = sdf_dino_command(*evaluation("single_segment", tmp_path / "rows"), cwd=tmp_path)
     row = json.loads(done.stdout.splitlines()[0])
-    assert done.returncode == 0 and (row["test"], row["method"]) == ("probe_shapes", "single_segment")
+    assert (row["test"], row["method"]) == ("probe_shapes", "single_segment")
     assert (row["metric"], row["mean"]) == ("ari", 0.)
 
 
@@ -114,6 +115,6 @@ def test_a_method_of_the_package_is_scored(tmp_path):
 @pytest.mark.parametrize("body, code", [("(shape.points[:, 2] > 0).astype(int)", 0), ("shape.nothing", 1)])
 def test_a_method_of_ones_own_is_found_in_the_current_folder(tmp_path, body, code):
     (tmp_path / "my_method.py").write_text(f"def cut(shape, k, seed): return {body}\n")
-    done = evaluate("my_method:cut", tmp_path / "rows", tmp_path)
+    done = process(*evaluation("my_method:cut", tmp_path / "rows"), cwd=tmp_path)
     assert done.returncode == code and json.loads(done.stdout.splitlines()[0])["failed"] == code
     if code: assert "every shape" in done.stderr

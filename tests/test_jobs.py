@@ -3,11 +3,10 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
-from conftest import BIN, ROOT, run
+from conftest import BIN, ROOT, run, wait_for
 
 from sdf_dino.core.files import load_tensors, read_json
 
@@ -34,7 +33,7 @@ def test_the_whole_chain_in_small(tmp_path):
     "Every notebook on what the last one wrote, to figures; a second walk finds all of it finished"
     figures, data = tmp_path / "figures", tmp_path / "data"
     words = ["all", "smoke", "-p", f"11_figures.figures={figures}"]
-    launch(*words, data=data, timeout=500)
+    launch(*words, data=data)
     pictures = sorted(figures.glob("*.png"))
     assert len(pictures) >= 5
     assert all(p.stat().st_size > 5_000 and p.with_suffix(".pdf").exists() for p in pictures)
@@ -82,10 +81,7 @@ def kill_after_first_checkpoint(words, data):
     command = [BIN / "sdf_dino", "run", *words]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "SDF_DINO_DATA": str(data)},
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.time() + 120
-    while time.time() < deadline and process.poll() is None:
-        if list(data.glob("runs/*/*/backbone-0/state.safetensors")): break
-        time.sleep(.05)
+    wait_for(lambda: process.poll() is not None or list(data.glob("runs/*/*/backbone-0/state.safetensors")))
     os.killpg(process.pid, signal.SIGKILL)
     kill_kernels(data)
     process.wait()
@@ -100,7 +96,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     assert not list(killed.glob("runs/*/*/metrics.json")), "and before the end"
     weights = []
     for data in (killed, undisturbed):
-        launch(*words, data=data, timeout=200)
+        launch(*words, data=data)
         (file,) = data.glob("runs/*/*/backbone-0/model.safetensors")
         weights.append(load_tensors(file)[0])
     assert not list(killed.glob("runs/*/*.previous")), "the second launch goes on in the same directory"

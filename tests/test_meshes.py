@@ -1,4 +1,4 @@
-"The 133 test models of the trimesh project, many broken on purpose, and files broken here end in the right verdict"
+"Files in order and broken ones end in the right verdict: those made here, and 133 of the trimesh project"
 import csv
 import random
 import struct
@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import trimesh
-from conftest import bomb
+from conftest import SHARED, bomb
+from mesh_writers import box, collada, fan, geometry, mesh_object, model, obj, off, ply, primitive, stl, threemf
 
 from sdf_dino.core.sandbox import Sandbox
 from sdf_dino.geometry.quality import inspect_mesh
 from sdf_dino.geometry.validation import REJECTION_REASONS
 
+COLLECTION = SHARED / "data" / "meshes.zip"
 VERDICTS = Path(__file__).with_name("mesh_verdicts.csv")  # written from what the files are, before a loader saw them
 
 
@@ -22,14 +24,51 @@ def sandbox():
     with Sandbox(seconds=60, memory=1500) as opened: yield opened
 
 
-def test_every_file_of_the_collection_ends_as_expected(shared, tmp_path, sandbox):
-    with zipfile.ZipFile(shared / "meshes.zip") as archive: archive.extractall(tmp_path)
-    expected = list(csv.DictReader(VERDICTS.open()))
-    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert {row["file"] for row in expected} == found and len(found) == 133
+def files_of_every_kind():
+    "Name of a file → (verdict, triangles, content)"
+    vertices, quads = box()
+    triangles = fan(quads)
+    node = '<node><instance_geometry url="#g"/></node>'
+    in_order = {
+        "box.obj": obj(vertices, quads), "box.off": off(vertices, quads), "box.stl": stl(vertices[triangles]),
+        "text.ply": ply(vertices, quads, form="ascii"), "binary.ply": ply(vertices, quads),
+        "box.dae": collada(geometry("g", vertices, primitive("polylist", "g", quads)), node),
+        "box.3mf": threemf(root=model(mesh_object(1, vertices, triangles), '<item objectid="1"/>')),
+        "box.glb": trimesh.creation.box().export(file_type="glb")}
+    refused = {
+        "points.ply": ("no-triangles", ply(vertices, [])), "empty.stl": ("no-triangles", b"solid a\nendsolid a\n"),
+        "flat.obj": ("flat", obj(vertices * [1, 1, 0], quads)), "buffer.bin": ("unknown-format", bytes(200))}
+    return ({name: ("accept", 12, data) for name, data in in_order.items()}
+            | {name: (verdict, "", data) for name, (verdict, data) in refused.items()})
+
+
+def write_files(folder):
+    "Those files in a folder, and what is known of them"
+    rows = []
+    for name, (verdict, triangles, data) in files_of_every_kind().items():
+        (folder / name).write_bytes(data)
+        rows.append({"file": name, "verdict": verdict, "triangles": triangles})
+    return rows
+
+
+@pytest.fixture(scope="module", params=["made_here"] + ["published"] * COLLECTION.exists())
+def collection(request, tmp_path_factory):
+    "A folder of mesh files, and the verdict that each must have"
+    folder = tmp_path_factory.mktemp("collection")
+    if request.param == "made_here": return folder, write_files(folder)
+    with zipfile.ZipFile(COLLECTION) as archive: archive.extractall(folder)
+    return folder, list(csv.DictReader(VERDICTS.open()))
+
+
+def files_below(folder): return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_every_file_of_a_collection_ends_as_expected(collection, sandbox):
+    folder, expected = collection
+    assert {row["file"] for row in expected} == {str(path.relative_to(folder)) for path in files_below(folder)}
     wrong = []
     for row in expected:
-        result = inspect_mesh(tmp_path / row["file"], sandbox)
+        result = inspect_mesh(folder / row["file"], sandbox)
         verdict = result["reason"] or "accept"
         faces = (result["quality"] or {}).get("faces")
         faces_differ = row["triangles"] and faces != int(row["triangles"])
@@ -114,15 +153,19 @@ def mutant(data, rng):
     return bytes(data)
 
 
-def test_no_mutant_kills_the_reader(shared, tmp_path):
-    "Any verdict will do, a crash or a hang will not"
+def test_no_mutant_kills_the_reader(collection, tmp_path):
+    "Each is read or refused for a reason that its writer understands"
     rng, reasons = random.Random(0), Counter()
-    with zipfile.ZipFile(shared / "meshes.zip") as archive, Sandbox(seconds=20, memory=800) as sandbox:
-        small = [info for info in archive.infolist() if 0 < info.file_size < 60_000]
-        sources = sorted(small, key=lambda info: info.filename)
+    sources = [path for path in files_below(collection[0]) if 0 < path.stat().st_size < 60_000]
+    with Sandbox(seconds=20, memory=800) as sandbox:
         for _ in range(200):
-            info = rng.choice(sources)
-            path = tmp_path / f"mutant{Path(info.filename).suffix}"
-            path.write_bytes(mutant(archive.read(info), rng))
-            reasons[inspect_mesh(path, sandbox)["reason"]] += 1
-    assert not {"crash", "time"} & set(reasons) and set(reasons) <= {"", *REJECTION_REASONS}
+            source = rng.choice(sources)
+            path = tmp_path / f"mutant{source.suffix}"
+            path.write_bytes(mutant(source.read_bytes(), rng))
+            result = inspect_mesh(path, sandbox)
+            assert result["accepted"] == (result["reason"] == "")
+            if result["accepted"]: assert result["quality"]["faces"] > 0
+            reasons[result["reason"]] += 1
+    assert set(reasons) <= {"", *REJECTION_REASONS}
+    assert not {"crash", "time", "memory", "error"} & set(reasons)
+    assert reasons[""] > 10 and len(reasons) > 5, "some are read, and the others are refused for many reasons"

@@ -1,53 +1,63 @@
 "Every notebook is a test, in a process of its own; and a notebook that fails is seen to fail"
 import json
-import os
-import subprocess
-import sys
+import math
 
 import pytest
 from conftest import NOTEBOOKS, ROOT, run
+from faults import Program
 
-SECONDS = 300
-
-
-@pytest.fixture(scope="session")
-def run_notebook():
-    "A function (path, data folder) → (exit code, log)"
-    if not hasattr(os, "fork"): yield run_alone
-    else:
-        with subprocess.Popen([sys.executable, ROOT / "tests/notebook_server.py"], cwd=ROOT, text=True,
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
-            yield lambda path, data: ask(server, path, data)
-            server.stdin.close()
-
-
-def ask(server, path, data):
-    request = {"path": str(path), "env": {"SDF_DINO_DATA": str(data)}, "seconds": SECONDS}
-    print(json.dumps(request), file=server.stdin, flush=True)
-    reply = json.loads(server.stdout.readline())
-    return reply["code"], reply["log"]
-
-
-def run_alone(path, data):
-    done = run("nbdev_test", "--path", path, "--n_workers", "0", data=data, check=False, timeout=SECONDS)
-    return done.returncode, done.stdout + done.stderr
+TEST_NOTEBOOK = """
+import os, sys
+from pathlib import Path
+from nbdev.config import get_config
+from nbdev.test import test_nb
+os.chdir("nbs")
+config = get_config()
+passed, _ = test_nb(Path(sys.argv[1]), skip_flags=config.tst_flags.split(), basepath=config.config_path)
+sys.exit(not passed)
+"""
 
 
 def name_of(path): return path.relative_to(ROOT / "nbs").with_suffix("").as_posix()
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
-def test_notebook(path, tmp_path, run_notebook):
-    code, log = run_notebook(path, tmp_path)
-    assert code == 0, log[-3000:]
+def has_parameters(path):
+    "Whether a notebook is one that jobs run"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return any("parameters" in cell["metadata"].get("tags", []) for cell in cells)
 
 
-def test_a_failing_notebook_fails(tmp_path, run_notebook):
-    code, log = run_notebook(ROOT / "tests" / "must_fail.ipynb", tmp_path)
-    assert code != 0 and "AssertionError" in log
+def numbers(value):
+    "All numbers of a JSON value"
+    if isinstance(value, dict): value = list(value.values())
+    if isinstance(value, list):
+        for item in value: yield from numbers(item)
+    if isinstance(value, (int, float)) and not isinstance(value, bool): yield value
+
+
+def run_notebook(path, data): return Program(TEST_NOTEBOOK, path, env={"SDF_DINO_DATA": str(data)}).finish()
+
+
+DEAR_ONES_FIRST = sorted(NOTEBOOKS, key=lambda path: "api" in path.parts)
+
+
+@pytest.mark.parametrize("path", DEAR_ONES_FIRST, ids=name_of)
+def test_notebook(path, tmp_path):
+    done = run_notebook(path, tmp_path)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    if not has_parameters(path): return
+    (metrics,) = tmp_path.glob("runs/*/*/metrics.json")
+    found = list(numbers(json.loads(metrics.read_text())))
+    assert found and all(map(math.isfinite, found)), "a run leaves its numbers"
+
+
+def test_a_failing_notebook_fails(tmp_path):
+    done = run_notebook(ROOT / "tests" / "must_fail.ipynb", tmp_path)
+    assert done.returncode != 0 and "AssertionError" in done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_a_notebook_runs_alone_too(tmp_path):
-    assert run_alone(ROOT / "nbs/api/core/errors.ipynb", tmp_path)[0] == 0
-    assert run_alone(ROOT / "tests" / "must_fail.ipynb", tmp_path)[0] != 0
+@pytest.mark.parametrize("path, passes", [("nbs/api/core/errors.ipynb", True), ("tests/must_fail.ipynb", False)])
+def test_a_notebook_runs_alone_too(tmp_path, path, passes):
+    done = run("nbdev_test", "--path", ROOT / path, "--n_workers", "0", data=tmp_path, check=False)
+    assert (done.returncode == 0) == passes

@@ -1,4 +1,5 @@
-"Notebooks keep the rules of style that a program can check, and every rule finds a planted fault"
+"Notebooks keep the rules of style that a program can check, and every rule finds a planted fault; each test can fail"
+import ast
 import json
 
 import pytest
@@ -55,3 +56,32 @@ def test_too_many_cells_are_found(tmp_path, shelf, cells, allowed):
 
 def test_too_many_exported_lines_are_found(tmp_path):
     assert "at most 350" in faults(tmp_path, *["#| export\n" + "x = 1\n"*40]*9)
+
+
+def called_names(node):
+    calls = [found.func for found in ast.walk(node) if isinstance(found, ast.Call)]
+    return {call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls}
+
+
+def unchecked_tests(sources):
+    "Names of test functions that neither assert, nor expect an error, nor call a function that does"
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    checks, n_known = {"raises", "warns"}, 0
+    while n_known < len(checks):
+        n_known = len(checks)
+        for function in functions:
+            asserts = any(isinstance(node, ast.Assert) for node in ast.walk(function))
+            if asserts or called_names(function) & checks: checks.add(function.name)
+    tests = [function.name for function in functions if function.name.startswith("test_")]
+    return [name for name in tests if name not in checks]
+
+
+def test_every_test_checks_something():
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")]
+    assert unchecked_tests(sources) == []
+
+
+def test_a_test_that_cannot_fail_is_found():
+    good = "def check(): assert x\ndef test_a(): check()\ndef test_b():\n with pytest.raises(E): f()\n"
+    assert unchecked_tests([good, "def test_c(): print(f())"]) == ["test_c"]

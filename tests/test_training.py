@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import wait_for
 
 from sdf_dino.core.errors import MismatchError, SdfDinoError
 from sdf_dino.core.files import load_tensors
@@ -153,12 +153,11 @@ def test_processes_die_with_the_one_that_started_them(tmp_path):
             f"t.launch_processes(2, t.wait_for_ever, {str(tmp_path)!r})")
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent,
                               env={**os.environ, "OMP_NUM_THREADS": "1"})
-    while len(list(tmp_path.glob("[01]"))) < 2 and parent.poll() is None: time.sleep(.05)
+    wait_for(lambda: len(list(tmp_path.glob("[01]"))) == 2 or parent.poll() is not None)
     children = [int(path.read_text()) for path in tmp_path.glob("[01]")]
     parent.kill()
     parent.wait()
-    deadline = time.time() + 60         # they end now or never
-    while any(map(is_alive, children)) and time.time() < deadline: time.sleep(.05)
-    alive = list(filter(is_alive, children))
-    for pid in alive: os.kill(pid, signal.SIGKILL)
-    assert len(children) == 2 and alive == []
+    assert len(children) == 2
+    try: wait_for(lambda: not any(map(is_alive, children)))
+    finally:
+        for pid in filter(is_alive, children): os.kill(pid, signal.SIGKILL)

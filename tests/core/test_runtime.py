@@ -1,7 +1,10 @@
 "How large the machine is, and bars without a screen"
 import io
+import math
 import os
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -61,6 +64,23 @@ def test_where_nobody_knows_memory_is_infinite(groups, monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert (available_cores(), available_memory()) == (1, float("inf"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not tell")
+def test_peak_memory_knows_that_a_mac_counts_bytes(monkeypatch):
+    status, usage = runtime.peak_memory(), 2**12 * 2**20
+    assert 10 < status < available_memory()
+    monkeypatch.setattr(runtime, "Path", lambda path: Path("/no/such/file"))
+    monkeypatch.setattr("resource.getrusage", lambda who: SimpleNamespace(ru_maxrss=usage))
+    for platform, expected in (("darwin", 2**12), ("linux", 2**22)):
+        monkeypatch.setattr(sys, "platform", platform)
+        assert runtime.peak_memory() == expected
+
+
+def test_where_nobody_tells_the_peak_of_memory_is_no_number(monkeypatch):
+    monkeypatch.setattr(runtime, "Path", lambda path: Path("/no/such/file"))
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert math.isnan(runtime.peak_memory())
 
 
 def closed():

@@ -2,6 +2,7 @@
 import copy
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -73,7 +74,8 @@ def test_fine_tuning_is_annealed_before_its_time_is_over(backbone, table, monkey
             rates.append(self.param_groups[0]["lr"])
             return super().step(*args, **kwargs)
     monkeypatch.setattr(torch.optim, "Adam", WatchedAdam)
-    monkeypatch.setattr(sdf_dino.field.fitting.time, "time", lambda: 1e-3 * len(rates))
+    clock = SimpleNamespace(time=lambda: 1e-3 * len(rates))     # other threads keep the true one
+    monkeypatch.setattr(sdf_dino.field.fitting, "time", clock)
     config = FitConfig(finetune_steps=10_000, finetune_points=64)
     code = backbone.latents["table"]
     fine_tune_decoder(backbone.decoder, code, *tensors(table), config, deadline=.3)
