@@ -19,7 +19,7 @@ app = typer.Typer(
          "prepare, segment and solids have more.")
 
 # %% ../../nbs/api/cli/app.ipynb #d77e0c15
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps")]
 SeedOption = Annotated[int, typer.Option(help="Random seed")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line")]
 AcceptCodeOption = Annotated[bool, typer.Option(

@@ -50,6 +50,9 @@ def cli_run(
         "-p", "--param", help="Set a parameter: name=value, or 04_deepsdf.name=value")] = [],
     force: Annotated[bool, typer.Option("--force", help="Run finished jobs again")] = False,
     accept_code: AcceptCodeOption = False,   # Keep what earlier code has made
+    workers: Annotated[int | None, typer.Option(
+        help="Jobs side by side, on one thread each; 0 for one a core. "
+             "Without it one after the other, on all cores")] = None,
     dry_run: Annotated[bool, typer.Option(
         "--dry-run", help="Only list the jobs and their parameters")] = False,
 ):
@@ -58,6 +61,7 @@ def cli_run(
     A run whose code, inputs or weights have changed is kept as .previous-1 and run again."""
     from sdf_dino.core.launcher import (
         check_overrides, find_job, jobs_named, launch_jobs, notebook_name)
+    from sdf_dino.core.scheduler import launch_side_by_side
     if notebook != "all": notebook = notebook_name(notebook)
     overrides = _parse_overrides(notebook, param)
     if notebook == "all": jobs = jobs_named(job, overrides)
@@ -68,7 +72,9 @@ def cli_run(
             typer.echo(f"{planned.notebook} {planned.name} → {planned.path}")
             for name, value in planned.params.items(): typer.echo(f"  {name} = {value!r}")
         return
-    try: launch_jobs(jobs, force, accept_code, typer.echo)
+    try:
+        if workers is None: launch_jobs(jobs, force, accept_code, typer.echo)
+        else: launch_side_by_side(jobs, workers, force, accept_code, typer.echo)
     except KeyboardInterrupt:
         sys.exit("sdf_dino: stopped; the same command goes on from what is finished")
 

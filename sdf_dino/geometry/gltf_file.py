@@ -76,6 +76,9 @@ def _wrong_version(path, version):
 def _check_asset(path, tree):
     "`MeshRejected` unless this is glTF 2.0"
     asset = tree.get("asset")
+    if asset is None and not {"meshes", "nodes", "accessors"} & set(tree):
+        fix = "Download or export it again"
+        raise MeshRejected(path, "unknown-format", "JSON that is no glTF", fix)
     if not isinstance(asset, dict): asset = {}
     is_first = isinstance(tree.get("meshes"), dict) and isinstance(tree.get("nodes"), dict)
     version = str(asset.get("version", 1 if is_first else 2))
@@ -143,6 +146,7 @@ _MAX_JSON_BYTES = 2**26     # a larger text holds its buffers itself
 
 def _json_of_file(path):
     "The JSON text of a glTF file, plain or in a GLB; empty for any other file"
+    if not os.path.isfile(path): return b""     # a pipe would wait for a writer
     try:
         with open(path, "rb") as f:
             head = f.read(20)
