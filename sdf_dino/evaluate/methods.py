@@ -245,7 +245,7 @@ METHODS |= {    # a trained decoder
 METHODS |= {    # a trained head
     "dino": Method(
         "sdf_dino.evaluate.methods:dino",
-        "The proposal's recipe: a head trained by self-distillation alone, not adapted", "dino"),
+        "The proposal's recipe: a head trained by self-distillation alone, feed-forward", "dino"),
     "prototypes": Method(
         "sdf_dino.evaluate.methods:prototypes",
         "The strongest prototype of the head as it was trained", "head", takes_k=False),
@@ -257,7 +257,7 @@ METHODS |= {    # a trained head
         "A head that adapts to the shape from random weights", "head"),
     "learned": Method(
         "sdf_dino.evaluate.methods:learned",
-        "The trained head, adapted to the shape", "head")}
+        "The trained head with test-time adaptation", "head")}
 
 # %% ../../nbs/api/evaluate/methods.ipynb #c9bf5562
 def find_method(

@@ -81,7 +81,7 @@ def category_table(
     by_shape = scores.groupby(["method", "category", "id"])["rand_index_error"].mean()
     means = by_shape.groupby(["method", "category"]).mean().unstack("method")
     table = means[method_order(means.columns)]
-    table.insert(0, "people", pd.Series(HUMAN_RAND_INDEX_ERROR))
+    table.insert(0, "people (published)", pd.Series(HUMAN_RAND_INDEX_ERROR))
     table = table.sort_values("visibility")
     table.loc["mean"] = table.mean()
     return table.map("{:.3f}".format)
