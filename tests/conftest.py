@@ -12,16 +12,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("SDF_DINO_SHARED", ROOT.parent / "shared"))
 BIN = Path(sys.executable).parent
-PATIENCE = 1800     # seconds; on a machine however busy, only what hangs takes as long
+PATIENCE = int(os.environ.get("SDF_DINO_PATIENCE", 1800))     # seconds; on a machine however busy, only what hangs takes as long
 NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_xdist_make_scheduler(config, log):
     "The tests of a file share its fixtures, so one worker runs them all; notebooks share nothing"
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        if item.get_closest_marker("xdist_group") or file.endswith("test_notebooks.py"): continue
-        item.add_marker(pytest.mark.xdist_group(file))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return nodeid if file.endswith("test_notebooks.py") else file
+    return ByFile(config, log)
 
 
 def bomb(path):

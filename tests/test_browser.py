@@ -23,7 +23,7 @@ from sdf_dino.geometry.surface import zero_set
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium here (Debian: apt install chromium)")
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.slow]
 FLAGS = """--headless --no-sandbox --disable-gpu --use-angle=swiftshader --enable-unsafe-swiftshader
            --disable-quic --no-first-run --disable-background-networking --disable-component-update
            --disable-sync --remote-debugging-port=0 --remote-allow-origins=*"""

@@ -40,7 +40,7 @@ COMMANDS = [
     ["segment", "in", "-o", "parts", "--to", "ply", "--workers", "2"],
     ["prepare", "in", "--out", "set", *QUICK],
     ["prepare", "in", "--out", "set", *QUICK],
-    ["solids", "in/box.obj", "-o", "solids.glb", "--parts", "2", "--preset", "draft", "--steps", "4", "--resolution", "24"],
+    ["solids", "in/box.obj", "-o", "solids.glb", "--parts", "2", "--resolution", "24"],
     ["evaluate", "--tests", "probe_shapes", "--methods", "single_segment", "--ids", "snowman", "--n-points", "64",
      "--no-estimate-k", "--out", "scores"],
     ["runs"], ["jobs"], ["run", "07_dino", "probe", "--dry-run"]]

@@ -231,9 +231,7 @@ def cli_solids(
     """Segment a mesh and write each part as a closed solid of its own.
 
     Exit codes: 0 all solids are closed, 1 an error, 2 a wrong option, 3 some are not closed."""
-    from sdf_dino.parts.segment_request import check_writable
     from sdf_dino.parts.solids_command import SolidsRequest, solids_command
-    check_writable([out if out.suffix else out/"part_0.ply"])
     request = SolidsRequest(
         parts, method, resolution, thickness, remove_floaters, primitives, as_primitives, pegs,
         clearance, tuple(move), tuple(scale), fit, preset, steps, device, seed)
@@ -257,7 +255,9 @@ def cli_transfer(
     as_json: JsonOption = False,         # JSON in place of words
     force: Annotated[bool, typer.Option("--force", help="Overwrite files")] = False,
 ):
-    """Carry parts, with their numbers, names and colours, to another mesh of the same shape."""
+    """Carry parts, with their numbers and colours, to another mesh of the same shape.
+
+    Names that are not numbers reach .glb, .obj and .json."""
     from sdf_dino.parts.transfer_command import transfer_command, transfer_text
     row = transfer_command(source, mesh, out, max_distance, force)
     typer.echo(json.dumps(row) if as_json else transfer_text(row))

@@ -7,6 +7,7 @@ __all__ = ['is_whole_number', 'check_number', 'check_choice', 'check_path', 'che
 
 # %% ../../nbs/api/core/checks.ipynb #aaabd28e
 import os
+import re
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def is_whole_number(
     value,   # Anything
 )->bool:
     "Whether a value is a whole number, as an integer, a float or a text"
-    if isinstance(value, str): return len(value) < 20 and value.strip().lstrip("+-").isdecimal()
+    if isinstance(value, str):
+        return len(value) < 20 and re.fullmatch(r"[+-]?\d+", value.strip()) is not None
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real): return False
     if isinstance(value, Integral): return True
     return bool(np.isfinite(value)) and value == int(value)
@@ -77,13 +79,17 @@ def check_points(
 def check_labels(
     labels,           # One whole number a face, (F,)
     n_faces:int,      # Number of faces, F
-)->np.ndarray:        # As an array
+)->np.ndarray:        # Integers
     "Labels of faces; `ParameterError` for anything else, and for another number of them"
     try: labels = np.asarray(labels)
     except ValueError: labels = np.zeros((0, 0), object)     # rows of different lengths
     if labels.shape != (n_faces,):
         cause = f"have shape {labels.shape} for {n_faces} faces"
         raise ParameterError("labels", cause, "Give one number a face")
-    is_whole = labels.dtype.kind in "iub" or labels.dtype.kind == "f" and (labels % 1 == 0).all()
-    if not is_whole: raise ParameterError("labels", "are no whole numbers", "Give one a face")
-    return labels
+    kind = labels.dtype.kind
+    if kind in "iu": return labels
+    is_whole = kind == "b" or kind == "f" and (np.abs(labels) < 2**53).all()
+    if is_whole: whole = labels.astype(np.int64)
+    if not is_whole or (whole != labels).any():
+        raise ParameterError("labels", "are no whole numbers", "Give one a face")
+    return whole

@@ -80,13 +80,17 @@ def linked_joins(
 def joined_groups(
     joins:np.ndarray,    # As `linked_joins` gives them, (J,2)
     members,             # The leaves that they join, (M,)
-    k:int,               # Number of groups; where links allow no so small number, the least
+    k:int,               # Number of groups; where links allow no such number, the nearest
+    together=(),         # As in `linked_joins`; they join whatever `k` is
 )->np.ndarray:           # (M,), numbered from 0 in the order of the members
     "The group of each leaf"
     members = np.asarray(members)
     number = np.zeros(members.max() + 1, int)
     number[members] = np.arange(len(members))
-    done = number[joins[:max(0, len(members) - k)]]
+    inside = set(members.tolist())
+    linked = [pair for pair in together if inside.issuperset(pair)]
+    done = [*joins[:max(0, len(members) - k)], *linked]
+    done = number[np.array(done, int).reshape(-1, 2)]
     links = csr_matrix((np.ones(len(done), bool), done.T.reshape(2, -1)), (len(members),)*2)
     _, label = connected_components(links, directed=False)
     _, first = np.unique(label, return_index=True)

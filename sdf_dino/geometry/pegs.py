@@ -44,11 +44,22 @@ class Peg:
         return rod.transform(np.c_[turn_to(self.axis), self.centre])
 
 # %% ../../nbs/api/geometry/pegs.ipynb #2ac5e65d
-def _shared_faces(mesh, other, tolerance):
-    "Faces of a mesh that lie on another one, seen from the other side"
-    tree = TriangleTree(other.vertices, other.faces)
-    distance, nearest, _ = tree.closest(mesh.triangles_center)
-    facing = (mesh.face_normals*other.face_normals[nearest]).sum(1) < -.9
+class _Surface:
+    "The triangles of a solid, and their search tree"
+    def __init__(self, solid):
+        self.mesh = solid_mesh(solid)
+        self.tree = TriangleTree(self.mesh.vertices, self.mesh.faces)
+
+def _boxes_touch(surface, other, tolerance):
+    "Whether the bounding boxes of two surfaces meet"
+    (low, high), (other_low, other_high) = surface.mesh.bounds, other.mesh.bounds
+    return (low <= other_high + tolerance).all() and (other_low <= high + tolerance).all()
+
+def _shared_faces(surface, other, tolerance):
+    "Faces of a surface that lie on another one, seen from the other side"
+    mesh = surface.mesh
+    distance, nearest, _ = other.tree.closest(mesh.triangles_center)
+    facing = (mesh.face_normals*other.mesh.face_normals[nearest]).sum(1) < -.9
     return (distance < tolerance) & facing
 
 def _peg_place(mesh, shared, outside):
@@ -75,12 +86,13 @@ def _fitting_peg(peg, room, both, clearance):
     return None
 
 # %% ../../nbs/api/geometry/pegs.ipynb #58f6ebd0
-def _pair_peg(owner, socket, solids, meshes, whole, size, clearance):
+def _pair_peg(owner, socket, solids, surfaces, whole, size, clearance):
     "The peg of two parts, or why there is none; (None, \"\") for parts that share no face"
-    mesh = meshes[owner]
-    shared = _shared_faces(mesh, meshes[socket], 1e-5*size)
+    own, other, tolerance = surfaces[owner], surfaces[socket], 1e-5*size
+    if not _boxes_touch(own, other, tolerance): return None, ""
+    shared = _shared_faces(own, other, tolerance)
     if not shared.any(): return None, ""
-    centre, mean, room = _peg_place(mesh, shared, whole)
+    centre, mean, room = _peg_place(own.mesh, shared, whole.tree)
     pair, flatness = f"part_{owner} and part_{socket}", np.linalg.norm(mean)
     if flatness < _MIN_FLATNESS: return None, f"{pair}: their shared face is not flat enough"
     place = Peg(owner, socket, centre, mean/flatness, 0., 0.)
@@ -96,14 +108,15 @@ def place_pegs(
     "Pegs for all neighbours; the smaller part owns the peg"
     if not 0 <= clearance < np.inf:
         raise ParameterError("clearance", f"is {clearance}", "Give a length from 0")
-    meshes = {part: solid_mesh(solid) for part, solid in solids.items()}
-    surface = solid_mesh(union_of(list(solids.values())))
-    whole, size = TriangleTree(surface.vertices, surface.faces), np.ptp(surface.bounds, 0).max()
+    solids = {part: solid for part, solid in solids.items() if not solid.is_empty()}
+    surfaces = {part: _Surface(solid) for part, solid in solids.items()}
+    whole = _Surface(union_of(list(solids.values())))
+    size = np.ptp(whole.mesh.bounds, axis=0).max()
     order = sorted(solids, key=lambda part: solids[part].volume())
     pegs, skipped = [], []
     for i, owner in enumerate(order):
         for socket in order[i + 1:]:
-            peg, why = _pair_peg(owner, socket, solids, meshes, whole, size, clearance)
+            peg, why = _pair_peg(owner, socket, solids, surfaces, whole, size, clearance)
             if peg is not None: pegs.append(peg)
             elif why: skipped.append(why)
     return pegs, skipped

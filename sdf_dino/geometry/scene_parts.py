@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import MismatchError, ParameterError
-from ..core.files import atomic_write
+from ..core.files import atomic_write, file_stamp
 from .export import transfer_labels
 from .gltf import gltf_placements
 from .gltf_editing import GltfEditor, add_corners, add_rows
@@ -158,15 +158,22 @@ def _dealt_labels(editor, cuts, source, labels):
     raise MismatchError(source, cause, "Segment this very file")
 
 # %% ../../nbs/api/geometry/scene_parts.ipynb #f9162974
+def _check_unchanged(source, mesh):
+    "`MismatchError` for a file that is not the one that the mesh came from any more"
+    stamp = getattr(mesh, "metadata", {}).get("stamp")
+    if stamp is None or stamp == file_stamp(source): return
+    raise MismatchError(source, "has changed since its parts were found", "Open it again")
+
 def split_scene(
     source,          # The mesh file that was segmented
-    mesh,            # The mesh that `load_mesh` makes of it
+    mesh,            # The mesh that `load_mesh` makes of it; a `file_stamp` in it is checked
     labels,          # Part of each of its faces, (F,)
     names:dict=None, # Part → name; None: part_<number>
 )->tuple:            # The bytes of the GLB, and what is lost on the way, in words
     """The scene of a file with one node a part below each of its nodes; its materials stay.
 
     `MismatchError` where the labels are of another mesh."""
+    _check_unchanged(source, mesh)
     labels, glb = np.asarray(labels), scene_as_glb(source)
     is_gltf = Path(source).suffix.lower() in (".glb", ".gltf")
     if not is_gltf: labels = transfer_labels(mesh, labels, as_mesh(glb))

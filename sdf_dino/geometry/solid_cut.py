@@ -96,7 +96,8 @@ def _cells_to_refine(best, distance, seam_cells, side):
     "Coarse cells in which the part changes, near or inside the solid"
     corners = [best[window] for window in _corner_windows(best.shape)]
     changes = np.max(corners, 0) != np.min(corners, 0)
-    changes[tuple(seam_cells.T)] = True
+    is_here = ((seam_cells >= 0) & (seam_cells < changes.shape)).all(1)   # a flap may lie outside
+    changes[tuple(seam_cells[is_here].T)] = True
     depth = np.min([distance[window] for window in _corner_windows(distance.shape)], 0)
     near = depth < side
     return binary_dilation(changes & near, np.ones((3, 3, 3))) & near
@@ -123,9 +124,9 @@ def _score_grid(scores, bounds, seam, cells):
     low = low - 2*cell
     shape = np.ceil((high + 2*cell - low)/(cell*_STEP)).astype(int) + 1
     places = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)*cell*_STEP + low
-    best = scores(places.reshape(-1, 3)).argmax(0).reshape(shape)
+    best = scores(places.reshape(-1, 3)).argmax(0).astype(np.int32).reshape(shape)
     distance = scores.distance(places.reshape(-1, 3)).reshape(shape)
-    seam_cells = ((seam - low)/(cell*_STEP)).astype(int)
+    seam_cells = np.floor((seam - low)/(cell*_STEP)).astype(int)
     marked = _cells_to_refine(best, distance, seam_cells, cell*_STEP)
     exact = _fine_corners(marked)
     values = scores(np.argwhere(exact)*cell + low)
@@ -136,11 +137,11 @@ def _cutter(grid, part):
     "The solid in which a part has the largest score"
     others = np.delete(grid.scores, part, 0).max(0)
     value = grid.scores[part] - others
-    volume = np.where(grid.best == part, 1., -1.)*grid.cell
+    volume = np.where(grid.best == part, *np.float32([grid.cell, -grid.cell]))
     volume[grid.exact] = np.where(np.abs(value) < 1e-9, -1e-9, value)
     volume = np.pad(volume, 1, constant_values=-grid.cell)
     if volume.max() < 0: return None
-    v, f, _, _ = marching_cubes(-volume.astype(np.float32), 0., spacing=[grid.cell]*3)
+    v, f, _, _ = marching_cubes(-volume, 0., spacing=[grid.cell]*3)
     return to_solid(v - grid.cell + grid.low, f)
 
 def _cut_off(piece, parts, cells):

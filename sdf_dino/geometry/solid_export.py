@@ -21,7 +21,7 @@ def write_solids(
     meshes:dict,   # {part: trimesh.Trimesh}, closed
     path:Path,     # *.glb, *.obj, *.ply, ... with one node a part; without a suffix a folder
 )->list:           # The files written
-    "Write the parts; a folder gets one PLY a part, and `part_*.ply` of an older call go"
+    "Write the parts; a folder gets one PLY a part, and keeps the other files in it"
     path = Path(path)
     if path.suffix:
         labels = np.repeat(list(meshes), [len(mesh.faces) for mesh in meshes.values()])
@@ -29,8 +29,6 @@ def write_solids(
     files = [path/f"part_{part}.ply" for part in meshes]
     for file, (part, mesh) in zip(files, meshes.items()):
         write_parts(mesh, np.full(len(mesh.faces), part), file)
-    for old in set(path.glob("part_*.ply")) - set(files):
-        if old.stem.removeprefix("part_").isdecimal(): old.unlink()
     return files
 
 # %% ../../nbs/api/geometry/solid_export.ipynb #f0ca359c

@@ -11,15 +11,17 @@ import io
 import threading
 import webbrowser
 from contextlib import redirect_stdout
+from dataclasses import fields
 from functools import wraps
 
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.errors import InputError, ParameterError, import_extra
+from ..core.errors import InputError, ParameterError, SdfDinoError, import_extra
 from ..geometry.sampling import mesh_path
 from .page_drawing import PageDrawing
 from .page_scene import COLOURINGS
+from .segment_request import SegmentRequest
 from .workspace import EXPORT_FORMATS, Workspace
 
 # %% ../../nbs/api/parts/app.ipynb #280e84fd
@@ -286,11 +288,16 @@ def start_page(
     viser = import_extra("viser", "app")
     path = mesh_path(str(mesh))
     if not path.exists(): raise InputError(path, "does not exist", "Check the path")
-    space = Workspace(path if path.is_dir() else path.parent, **settings)
+    names = {field.name for field in fields(SegmentRequest)}
+    SegmentRequest(**{name: settings[name] for name in names & set(settings)})    # checks them
+    path = path.resolve()
+    space = Workspace(path if path.is_dir() else path.parent, below=path.is_dir(), **settings)
     names = space.files if path.is_dir() else [path.name]
     if not names: raise InputError(path, "holds no mesh files", "Name a mesh, or another folder")
     space.open_file(names[0])
-    if space.failed and not path.is_dir(): raise InputError(path, space.message, "Give another")
+    error = None if path.is_dir() else space.error
+    if isinstance(error, SdfDinoError): raise error
+    if error: raise InputError(path, space.message, "Give another")
     with redirect_stdout(io.StringIO()):     # viser names ports that no user needs
         server = viser.ViserServer(host, port, verbose=False)
     return PartPage(space, server)

@@ -18,14 +18,22 @@ from .transfer import transfer_parts
 _SAME_PLACE = 1e-4      # Centres of faces that are the same, a share of the diagonal
 
 def _on_same_faces(before, after):
-    "Whether two results label the same faces; unknown, and so True, where one has no mesh"
+    "Whether two results label the same faces; taken as True where one has no mesh"
     if len(before.labels) != len(after.labels): return False
     if before.mesh is None or after.mesh is None: return True
     offset = np.abs(before.mesh.triangles_center - after.mesh.triangles_center).max()
     return offset <= _SAME_PLACE*np.linalg.norm(after.mesh.extents)
 
+def _check_order(before, after):
+    "`MismatchError` for labels alone beside a file whose faces are in another order"
+    for bare, other in ((before, after), (after, before)):
+        if bare.mesh is not None or not other.part_by_part: continue
+        cause = f"names no mesh, and {other.path} holds its faces in the order of the parts"
+        raise MismatchError(bare.path, cause, "Give two GLB files of `segment`, or two *.npy")
+
 def _common_labels(before, after):
     "Labels of both on the same faces, and whether the first had to be carried over"
+    _check_order(before, after)
     if _on_same_faces(before, after): return before.labels, after.labels, False
     if before.mesh is None or after.mesh is None:
         cause = (f"has {len(after.labels):,} faces, {before.path} has {len(before.labels):,}, and "

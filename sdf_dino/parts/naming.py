@@ -15,14 +15,15 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from trimesh.exchange.gltf import export_glb
 
-from ..core.errors import ParameterError, SdfDinoError
+from ..core.errors import InputError, ParameterError, SdfDinoError
 from ..core.files import atomic_write, load_tensors, save_tensors, write_json
 from ..core.plotting import part_colors
 from ..core.runtime import progress
 from ..core.workers import borrow_sandbox, run_parallel
 from ..data.sources import find_sources
 from ..geometry.export import finish_tree, placed_parts
-from ..geometry.loading import MESH_FORMATS, load_mesh
+from ..geometry.gltf_file import GltfFile
+from ..geometry.loading import MESH_FORMATS, load_mesh, load_mesh_sandboxed
 from ..geometry.part_descriptors import (
     mesh_part_samples, part_descriptors, part_samples, scaled_descriptors)
 from .mesh_task import BatchSettings, share_machine
@@ -61,13 +62,33 @@ def joint_names(
     return np.split(rank[cluster - 1], np.cumsum([len(own) for own in vectors])[:-1])
 
 # %% ../../nbs/api/parts/naming.ipynb #b270fbf3
-_PART_NODE = re.compile(r"part_-?\d+|[A-Z]+_\d+|unnamed_\d+")
+_PART_NODE = re.compile(r"part_(-?\d{1,9})")
 
-def _node_labels(mesh):
-    "The parts that the nodes of a file name, (F,); None where they name none"
+def _node_name(number): return name_letters(number) if number >= 0 else "unnamed"
+
+def _has_own_name(tree, node):
+    "Whether a node of a glTF has the name and the material that `named_glb` gives"
+    primitive = tree["meshes"][node["mesh"]]["primitives"][0]
+    color = _PART_NODE.fullmatch(tree["materials"][primitive["material"]]["name"])
+    letters, _, number = node["name"].rpartition("_")
+    return bool(color) and number.isdigit() and letters == _node_name(int(color[1]))
+
+def _is_named(path):
+    "Whether `named_glb` has written a file"
+    try:
+        tree = GltfFile(path).tree
+        return all(_has_own_name(tree, node) for node in tree["nodes"] if "mesh" in node)
+    except (InputError, LookupError, TypeError, AttributeError): return False
+
+# %% ../../nbs/api/parts/naming.ipynb #7b1aa340
+def _node_labels(mesh, path):
+    "The parts that the nodes of a file of ours name, (F,); None for other files"
     nodes = mesh.metadata.get("nodes", [])
-    if not nodes or not all(_PART_NODE.fullmatch(name) for name, _, _ in nodes): return None
-    return np.repeat(np.arange(len(nodes)), [count for _, _, count in nodes])
+    numbers = [_PART_NODE.fullmatch(name) for name, _, _ in nodes]
+    if nodes and all(numbers): parts = [int(number[1]) for number in numbers]
+    elif nodes and _is_named(path): parts = np.arange(len(nodes))
+    else: return None
+    return np.repeat(parts, [count for _, _, count in nodes])
 
 def segmentation_samples(
     found:Segmentation,   # Of any mesh
@@ -88,7 +109,7 @@ def describe_file(
 ):
     "Write the part of each face, the parts that have samples, and their descriptors and areas"
     mesh = load_mesh(path)
-    labels = _node_labels(mesh)
+    labels = _node_labels(mesh, path)
     if labels is None:
         found = segment(mesh, parts, seed=seed)
         labels, (samples, face) = found.labels, segmentation_samples(found)
@@ -108,8 +129,7 @@ def named_glb(
     for part, piece in zip(np.unique(labels).tolist(), pieces.values()):
         number = name_of_part[part]
         counts[number] = counts.get(number, 0) + 1
-        letters = name_letters(number) if number >= 0 else "unnamed"
-        node = nodes[part] = f"{letters}_{counts[number]}"
+        node = nodes[part] = f"{_node_name(number)}_{counts[number]}"
         piece.visual.material.name = f"part_{number}"      # `finish_tree` colours by it
         scene.add_geometry(piece, node_name=node, geom_name=node, parent_node_name=parent)
     return export_glb(scene, tree_postprocessor=finish_tree), nodes
@@ -123,9 +143,8 @@ def _describe(source, parts, seed, target, limits):
     except SdfDinoError as error: return source.name, str(error)
     return source.name, ""
 
-def _described(found, parts, seed, folder, settings):
+def _described(found, parts, seed, folder, workers, limits):
     "Tensors of `describe_file` by source name, and the reasons of those that have none"
-    workers, limits = share_machine(settings, SegmentRequest())
     files = {source.name: str(Path(folder)/f"{i}.safetensors") for i, source in enumerate(found)}
     tasks = [(source, parts, seed, files[source.name], limits) for source in found]
     results = run_parallel(_describe, tasks, workers)
@@ -142,12 +161,13 @@ def _name_row(number, rows):
     return {"name": name_letters(number), "color": color, "parts": len(own),
             "files": len({row["file"] for row in own}), "area": sum(row["area"] for row in own)}
 
-def _write_named(source, tensors, numbers, path):
+def _write_named(source, tensors, numbers, path, limits):
     "Write one file; its rows, a part each"
     described, area = tensors["described"].tolist(), tensors["area"].tolist()
     number_of_part = dict.fromkeys(np.unique(tensors["labels"]).tolist(), -1)
     number_of_part.update(zip(described, numbers.tolist()))
-    data, nodes = named_glb(load_mesh(source.path), tensors["labels"], number_of_part)
+    with borrow_sandbox(*limits) as sandbox: mesh = load_mesh_sandboxed(source.path, sandbox)
+    data, nodes = named_glb(mesh, tensors["labels"], number_of_part)
     with atomic_write(path) as temporary: temporary.write_bytes(data)
     area_of_part = dict(zip(described, area))
     return [{"file": path.name, "part": part, "node": nodes[part], "number": number,
@@ -160,14 +180,15 @@ def _groups(tensors):
     others = ("labels", "described", "area")
     return {name: values for name, values in tensors.items() if name not in others}
 
-def _named_table(found, described, names, targets):
+def _named_table(found, described, names, targets, limits):
     "Name the described shapes and write them; the names and the parts"
     read = [source for source in found if source.name in described]
     groups = [_groups(described[source.name]) for source in read]
     areas = [described[source.name]["area"] for source in read]
     rows = []
     for source, numbers in zip(read, joint_names(groups, areas, names)):
-        rows += _write_named(source, described[source.name], numbers, targets[source.name])
+        tensors, path = described[source.name], targets[source.name]
+        rows += _write_named(source, tensors, numbers, path, limits)
     numbers = sorted({row["number"] for row in rows} - {-1})
     table = {"names": [_name_row(number, rows) for number in numbers], "parts": rows}
     for row in rows:
@@ -176,6 +197,17 @@ def _named_table(found, described, names, targets):
     return table
 
 # %% ../../nbs/api/parts/naming.ipynb #c453c5b6
+def _unwritten(sources, out):
+    "The sources but for what an earlier call has written to `out`"
+    found, out = find_sources(sources, MESH_FORMATS), out.resolve()
+    several = [sources] if isinstance(sources, (str, Path)) else sources
+    is_within = any(Path(source).resolve() in out.parents for source in several)
+    written = {f"{source.name}.glb" for source in found}
+    def is_new(path): return path.parent != out or not (is_within or path.name in written)
+    kept = [source for source in found if is_new(Path(source.path).resolve())]
+    if kept: return kept
+    raise InputError(out, "holds only what `name` has written", "Give the meshes it was made from")
+
 def name_files(
     sources,               # Folder, list or mesh file, or several, as in `find_sources`
     out:Path,              # Target folder
@@ -190,7 +222,7 @@ def name_files(
     out, parts, names = Path(out), parse_parts(parts), parse_parts(names)
     if "prototypes" in (parts, names):
         raise ParameterError("parts or names", "is prototypes", "Use a number from 1, or auto")
-    found = find_sources(sources, MESH_FORMATS)
+    found = _unwritten(sources, out)
     targets = {source.name: out/f"{source.name}.glb" for source in found}
     files = [*targets.values(), out/"names.json"]
     check_writable(files)
@@ -198,10 +230,11 @@ def name_files(
     existing = [file for file in files if file.exists()]
     if existing and not force:
         raise ParameterError(existing[0], "exists already", "Take another folder, or pass --force")
+    workers, limits = share_machine(BatchSettings(**settings), SegmentRequest())
     with TemporaryDirectory() as folder:
-        described, failed = _described(found, parts, seed, folder, BatchSettings(**settings))
+        described, failed = _described(found, parts, seed, folder, workers, limits)
     table = {"names": [], "parts": [], "failed": failed}
-    if described: table |= _named_table(found, described, names, targets)
+    if described: table |= _named_table(found, described, names, targets, limits)
     write_json(out/"names.json", table)
     return table
 

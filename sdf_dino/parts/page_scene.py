@@ -51,7 +51,7 @@ class PageScene:
     ):
         self.session, self.view = session, view
         self.cube = session.ground.found.basis.cube
-        self._rays = None, None
+        self._rays = None, None, None
 
     @cached_property
     def graph(self):
@@ -159,13 +159,13 @@ def face_on_ray(
 ):                     # The face as a number; None: the ray meets nothing
     "The first face that a ray meets"
     state, view = scene.session.state, scene.view
-    key = id(state), view.explode, frozenset(view.hidden)
-    if scene._rays[0] != key:
+    looks = view.explode, frozenset(view.hidden)
+    if scene._rays[0] is not state or scene._rays[1] != looks:
         triangles, face = _drawn_triangles(scene)
         corners = triangles.reshape(-1, 3)
         rays = RayScene(corners, np.arange(len(corners)).reshape(-1, 3)) if len(face) else None
-        scene._rays = key, (rays, triangles, face)
-    rays, triangles, face = scene._rays[1]
+        scene._rays = state, looks, (rays, triangles, face)
+    rays, triangles, face = scene._rays[2]
     if rays is None: return None
     unit = np.asarray(direction, float) / np.linalg.norm(direction)
     distance = rays.first_hit([origin], [unit])[0]

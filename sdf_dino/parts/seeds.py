@@ -23,6 +23,7 @@ from .segment import Basis, Segmentation, recut
 # %% ../../nbs/api/parts/seeds.ipynb #cbb0e925
 RESPECT = ("none", "components", "nodes")
 MAX_SEEDS = 1000          # With more, those within one leaf of the part tree are one
+_MOST_PAIRED = 6000       # Of which all pairs are in memory
 
 def check_respect(
     respect:str,          # none, components or nodes
@@ -52,13 +53,18 @@ def gathered_seeds(
     seed:np.ndarray,       # Seed of each face, (F,)
     leaf:np.ndarray,       # Leaf of the part tree of each face, (F,)
 )->np.ndarray:             # (F,), from 0
-    "The same seeds, those within one leaf as one where there are more than `MAX_SEEDS`"
+    """The same seeds, those within one leaf as one where there are more than `MAX_SEEDS`;
+
+    `ParameterError` where too many are left for memory"""
     seed = np.unique(seed, return_inverse=True)[1]
     n_seeds = seed.max() + 1
     if n_seeds <= MAX_SEEDS: return seed
     pairs = np.unique(np.stack([seed, leaf], 1), axis=0)
     is_whole = np.bincount(pairs[:, 0]) == 1
-    return np.unique(np.where(is_whole[seed], n_seeds + leaf, seed), return_inverse=True)[1]
+    seed = np.unique(np.where(is_whole[seed], n_seeds + leaf, seed), return_inverse=True)[1]
+    if seed.max() < _MOST_PAIRED: return seed
+    cause = f"would keep {seed.max() + 1:,} pieces whole, more than {_MOST_PAIRED:,}"
+    raise ParameterError("respect", cause, "Use respect none, or a mesh of fewer pieces")
 
 # %% ../../nbs/api/parts/seeds.ipynb #5aae098c
 def _joined_tree(joins, leaf_size, like):

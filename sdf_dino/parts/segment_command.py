@@ -80,7 +80,7 @@ def _check_files(source, out, request, features, force):
     files = [file for target in out for file in target_files(target, request, source)]
     if features: files.append(Path(features))
     check_writable(files)
-    if source: check_not_read(files, [source])
+    check_not_read(files, [file for file in (source, request.edits) if file])
     existing = [file for file in files if os.path.lexists(file)]
     if existing and not force:
         raise ParameterError(existing[0], "exists already", "Choose another name, or pass --force")

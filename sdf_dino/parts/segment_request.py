@@ -23,11 +23,12 @@ from ..core.errors import ParameterError
 from ..core.files import atomic_write
 from ..geometry.materials import lost_materials, lost_textures
 from sdf_dino.geometry.export import (
-    check_material_format, files_with_materials, npy_bytes, part_files, write_parts,
+    check_material_format, files_with_materials, npy_bytes, part_files,
     write_with_materials)
 from ..geometry.ray_surface import SURFACES
 from ..geometry.scene_parts import check_split_target, write_split_scene
 from ..geometry.tree_export import is_tree_file
+from .labelled_parts import write_named_parts
 from .mirror_parts import check_symmetry, mirror_parts, symmetry_lines
 from .seeds import check_respect, respect_seeds
 from .segment import Segmentation, check_method, face_confidence, segment
@@ -185,18 +186,19 @@ def _add_warnings(found, words): found.warnings = list(dict.fromkeys([*found.war
 
 def _write_target(found, path, request):
     "`write_target`, with errors of the system as they come"
-    source = found.mesh.metadata.get("source", "")
+    source, names = found.mesh.metadata.get("source", ""), getattr(found, "names", {})
     if _keeps_materials(path, request):
         _add_warnings(found, lost_materials(source, path))
         return write_with_materials(source, found.mesh, found.labels, path)
     if _splits_original(path, request):
-        _add_warnings(found, write_split_scene(source, found.mesh, found.labels, path))
+        lost = write_split_scene(source, found.mesh, found.labels, path, names)
+        _add_warnings(found, lost)
         return [path]
     if path.suffix.lower() not in _WITHOUT_MATERIALS: _add_warnings(found, lost_textures(source))
     if path.name.endswith(".features.npy"): return write_features(found, path)
     if path.name.endswith(".confidence.npy"): return write_confidence(found, path)
     if is_tree_file(path): return [found.export(path)]
-    return write_parts(found.mesh, found.labels, path)
+    return write_named_parts(found.mesh, found.labels, names, path)
 
 def write_target(
     found:Segmentation,       # The parts; with `keep_materials`, of a mesh that came from a file
@@ -250,13 +252,13 @@ def _file_identity(path):
 
 def check_not_read(
     files:list,   # Paths of files that a call is going to write
-    meshes:list,  # Paths of the meshes that it reads
+    read:list,    # Paths of the files that it reads
 )->None:
-    "`ParameterError` when a mesh would be overwritten"
-    read = {_file_identity(mesh) for mesh in meshes} - {None}
+    "`ParameterError` when a file that is read would be overwritten"
+    read = {_file_identity(file) for file in read} - {None}
     for file in files:
         if _file_identity(file) not in read: continue
-        raise ParameterError(file, "is a mesh that this call reads, and is never overwritten",
+        raise ParameterError(file, "is read by this call, and is never overwritten",
                              "Choose another name or folder")
 
 # %% ../../nbs/api/parts/segment_request.ipynb #fb2b34ad
@@ -267,7 +269,7 @@ def result_row(
     "What came of one mesh"
     keys = ("method", "parts_requested", "confidence", "part_confidence", "seam_confidence",
             "surface", "surface_reason", "weights", "device", "stages", "respect", "seeds",
-            "symmetry")
+            "symmetry", "names")
     row = {"files": [str(f) for f in files], "parts": found.n_parts, "faces": len(found.labels),
            "warnings": found.warnings}
     return row | {key: found.info[key] for key in keys if key in found.info}

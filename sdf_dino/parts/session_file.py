@@ -32,7 +32,11 @@ def session_settings(
 )->dict:
     "What made the parts, as far as it can change them"
     info = found.info
-    settings = {"parts": info["parts_requested"], "leaves": found.tree.n_leaves}
+    settings = {"parts": info["parts_requested"]}
+    features = found.basis.features
+    if features is None: settings["leaves"] = found.tree.n_leaves
+    else: settings |= {"landmarks": features.samples.n_landmarks,
+                       "samples": len(features.samples.points)}
     names = ("method", "surface", "seed", "smooth", "min_area", "weights")
     return settings | {name: info[name] for name in names if name in info}
 
@@ -91,8 +95,10 @@ def check_session(
     for setting, value in session_settings(found).items():
         saved = record["settings"].get(setting)
         if saved == value: continue
-        raise MismatchError(name, f"was made with {setting} {saved}, not {value}",
-                            f"Use {setting} {saved}")
+        fix = f"Use {setting} {saved}"
+        if setting in ("landmarks", "samples"): fix = f"Call segment with {setting}={saved}"
+        if saved is None: fix = f"Make the edits again, or add {setting} to its settings"
+        raise MismatchError(name, f"was made with {setting} {saved}, not {value}", fix)
 
 def replay_session(
     found:Segmentation,   # Of the mesh that the session belongs to

@@ -6,12 +6,13 @@
 __all__ = ['SolidsRequest', 'MadeSolids', 'closed_parts', 'solids_command']
 
 # %% ../../nbs/api/parts/solids_command.ipynb #baf686f1
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import trimesh
 
+from ..core.checks import check_number, check_path
 from ..core.errors import ParameterError
 from ..core.sandbox import Sandbox
 from ..geometry.cut_parts import CutParts, cut_mesh, make_disjoint, measure_cut
@@ -25,9 +26,10 @@ from ..geometry.primitive_fit import fit_primitive, primitive_solid
 from ..geometry.sampling import mesh_path
 from ..geometry.solid_export import check_solids, write_solids
 from ..geometry.solid_pieces import (
-    SOLID_RESOLUTION, THICKNESS, remove_floaters, solid_mesh)
+    MAX_SOLID_RESOLUTION, SOLID_RESOLUTION, THICKNESS, remove_floaters, solid_mesh)
 from .segment import Segmentation, StageTimer, segment
-from .segment_request import name_write_errors
+from .segment_request import (
+    check_not_read, check_writable, name_write_errors)
 
 # %% ../../nbs/api/parts/solids_command.ipynb #1d12a311
 @dataclass(frozen=True)
@@ -51,16 +53,16 @@ class SolidsRequest:
     seed:int = 0                  # Seed of samples
 
     def __post_init__(self):
-        limits = (("steps", self.steps, 1), ("resolution", self.resolution, 8),
-                  ("seed", self.seed, 0), ("clearance", self.clearance, 0))
-        for name, value, minimum in limits:
-            if value < minimum:
-                raise ParameterError(name, f"is {value}", f"Give {minimum} or more")
+        check_number("steps", self.steps, 1, whole=True)
+        check_number("resolution", self.resolution, 8, whole=True, high=MAX_SOLID_RESOLUTION)
+        check_number("seed", self.seed, 0, whole=True)
+        check_number("clearance", self.clearance, 0)
         if not 0 < self.thickness < 1:
             fix = "Give a share of the size, such as .01"
             raise ParameterError("thickness", f"is {self.thickness}", fix)
         if self.primitives: check_primitive_format(self.primitives)
         self.edits()
+        _check_unread(self)
 
     def edits(self)->list:
         "(part, scale, shift) of each edit in its order"
@@ -68,6 +70,22 @@ class SolidsRequest:
         scales = [_numbers_of("scale", text, 2) for text in self.scale]
         return [*((int(part), factor, (0, 0, 0)) for part, factor in scales),
                 *((int(part), 1., shift) for part, *shift in moves)]
+
+# %% ../../nbs/api/parts/solids_command.ipynb #c8914056
+def _check_unread(request):
+    "`ParameterError` for options that the others leave unread"
+    changed = {field.name for field in fields(request)
+               if getattr(request, field.name) != field.default}
+    if request.fit and changed & {"primitives", "as_primitives", "pegs"}:
+        raise ParameterError("fit", "makes no primitives and no pegs", "Leave --fit out")
+    if request.fit and "thickness" in changed:
+        raise ParameterError("thickness", "is not read with --fit", "Leave one of them out")
+    if "clearance" in changed and not request.pegs:
+        raise ParameterError("clearance", "is of pegs", "Add --pegs, or leave it out")
+    unread = set() if request.fit else {"steps", "preset"}
+    if not request.fit and request.method == "visibility": unread.add("device")
+    for name in sorted(changed & unread):
+        raise ParameterError(name, "is of learned fields", "Add --fit, or leave it out")
 
 def _numbers_of(name, text, n):
     "The numbers of an option; `ParameterError` for another count or for a factor of 0"
@@ -173,15 +191,33 @@ def closed_parts(
     return made
 
 # %% ../../nbs/api/parts/solids_command.ipynb #fc4e65c4
-def _check_targets(out, request, force):
-    "`ParameterError` for an existing or impossible target, and for options that exclude each other"
-    targets = part_files(out) if Path(out).suffix else [Path(out)]
-    for target in [*targets, *([request.primitives] if request.primitives else [])]:
+def _check_targets(mesh, out, request, force):
+    "`ParameterError` for a target that exists, is read or cannot be written"
+    if out.suffix.lower() == ".npy":
+        raise ParameterError(out, "is an array, which holds no solids", "Name it *.glb")
+    files = part_files(out) if out.suffix else [out/"part_0.ply"]
+    primitives = [Path(request.primitives)] if request.primitives else []
+    check_writable([*files, *primitives])
+    check_not_read([*files, *primitives, *_parts_in(out)], [mesh_path(str(mesh))])
+    for target in [*(files if out.suffix else [out]), *primitives]:
         if target.exists() and not force:
             raise ParameterError(target, "exists already", "Choose another name, or pass --force")
-    if request.fit and (request.primitives or request.as_primitives or request.pegs):
-        raise ParameterError("fit", "makes no primitives and no pegs", "Leave --fit out")
 
+def _parts_in(out):
+    "Files of parts in a target that is a folder"
+    return [] if out.suffix else sorted(out.glob("part_*.ply"))
+
+def _write(made, out, primitives):
+    "Write parts and primitives; what is wrong with the files, and which older ones stay, in words"
+    with name_write_errors(out):
+        files = write_solids(made.meshes, out)
+        wrong = check_solids(made.meshes, files)
+    if primitives:
+        with name_write_errors(primitives): write_primitives(made.fits, made.shapes, primitives)
+    older = ", ".join(file.name for file in _parts_in(out) if file not in files)
+    return wrong, [f"files in {out} that are not of this call: {older}"] if older else []
+
+# %% ../../nbs/api/parts/solids_command.ipynb #ac1c83e4
 def _load(path, request):
     "The mesh, and what was dropped in words"
     with Sandbox(seconds=600., memory=8192.) as sandbox:
@@ -198,18 +234,18 @@ def solids_command(
 )->dict:    # out, parts, closed, warnings, stages, figures, and the segmentation's record
     """From a mesh file to closed parts on disk; `ParameterError` when the target exists.
     `closed` is said of the files as they read back, and of all parts"""
-    _check_targets(out, request, force)
+    out = check_path(out, "out")
+    _check_targets(mesh, out, request, force)
     timer = StageTimer()
     loaded, dropped = _load(mesh, request)
     settings = {"device": request.device} if request.method == "learned" else {}
     found = segment(loaded, request.parts, request.method, seed=request.seed, **settings)
     timer.finish("segment")
     made = closed_parts(found, request, timer)
-    with name_write_errors(out): wrong = check_solids(made.meshes, write_solids(made.meshes, out))
-    if request.primitives: write_primitives(made.fits, made.shapes, request.primitives)
+    wrong, older = _write(made, out, request.primitives)
     timer.finish("write")
     keys = ("parts_requested", "confidence", "method")
     closed = not wrong and all(part.is_watertight for part in made.meshes.values())
     return {"out": str(out), "parts": len(made.meshes), **made.record, "closed": closed,
-            "warnings": [*found.warnings, *dropped, *made.warnings, *wrong],
+            "warnings": [*found.warnings, *dropped, *made.warnings, *wrong, *older],
             **{key: found.info[key] for key in keys}, "stages": timer.seconds}

@@ -9,6 +9,7 @@ __all__ = ['MAX_DISTANCE', 'check_alignment', 'transfer_parts']
 import numpy as np
 import trimesh
 
+from ..core.checks import check_number
 from ..core.errors import MismatchError
 from ..geometry.distance import TriangleTree
 from ..geometry.face_labels import nearest_sample_labels
@@ -40,6 +41,7 @@ def check_alignment(
 )->dict:                       # median, p95, max: shares of the diagonal; far, missing: of area
     """How far another mesh is from the parts; `far` of its area is beyond `max_distance`, and
     `missing` of that of the parts. `MismatchError` where it is of another size or elsewhere."""
+    check_number("max_distance", max_distance, 0, high=np.inf)
     diagonal = np.linalg.norm(mesh.extents)
     ratio = np.linalg.norm(other.extents)/diagonal
     if not 1/_MAX_RATIO <= ratio <= _MAX_RATIO:

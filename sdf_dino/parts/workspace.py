@@ -11,17 +11,18 @@ import os
 import tempfile
 import zipfile
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from fastcore.basics import patch
 
 from ..core.errors import InputError, ParameterError, SdfDinoError
-from ..core.files import json_text
+from ..core.files import file_stamp, json_text
 from ..core.sandbox import Sandbox
 from ..geometry.export import PART_WRITERS
 from ..geometry.loading import MESH_FORMATS, load_mesh_sandboxed
 from ..geometry.tree_export import TREE_FORMATS
-from .interaction import EditSession
+from .interaction import EditSession, edited_session
 from .page_scene import PageScene, PageView, face_on_ray
 from .segment import segment
 from .segment_request import SegmentRequest, write_target
@@ -29,13 +30,15 @@ from .session_file import check_session, parse_session, session_record
 
 # %% ../../nbs/api/parts/workspace.ipynb #d4d9d52e
 _MOST_FILES = 2000     # That are listed
+_MOST_FOLDERS = 1000   # That are looked into
 
 def served_files(
     folder:Path,   # The folder that the page may read
+    below:bool=True,   # Whether the folders below it are looked into, at most 1,000
 )->list:           # Paths relative to it, sorted, at most 2,000
     "The mesh files of a folder and of those below it that are not hidden"
     found = []
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in islice(os.walk(folder), _MOST_FOLDERS if below else 1):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(place)/name
@@ -67,13 +70,14 @@ class Workspace:
         folder:Path,       # The only folder that is read
         seconds:float=600.,    # Time limit for reading a file
         memory:float=4096.,    # Memory limit for reading a file, MiB
+        below:bool=True,   # As in `served_files`
         **settings,        # Keyword arguments of `segment`
     ):
         self.folder, self.settings = Path(folder).resolve(), settings
         self.sandbox, self.uploads = Sandbox(seconds, memory), tempfile.TemporaryDirectory()
-        self.files, self.file = served_files(self.folder), ""
+        self.files, self.file = served_files(self.folder, below), ""
         self.session, self.view = None, PageView()
-        self.scene, self.message, self.failed = None, "", False
+        self.scene, self.message, self.error = None, "", None
 
     @contextmanager
     def report(self,
@@ -84,8 +88,13 @@ class Workspace:
         try: yield
         except (SdfDinoError, MemoryError, ArithmeticError, ValueError, OSError) as e:
             words = str(e) if isinstance(e, SdfDinoError) else f"{type(e).__name__}: {e}"
-            self.message, self.failed = words, True
-        else: self.failed = False
+            self.message, self.error = words, e
+        else: self.error = None
+
+    @property
+    def failed(self)->bool:
+        "Whether the last step ended in an error"
+        return self.error is not None
 
     def current(self)->EditSession:
         "The open session; `InputError` when there is none"
@@ -98,16 +107,19 @@ class Workspace:
         self.view.selected = [part for part in self.view.selected if part in parts]
         self.view.hidden &= set(parts)
 
-    def close(self)->None:
-        "End the process that reads files, and remove what was dropped on the page"
-        self.sandbox.close()
-        self.uploads.cleanup()
+# %% ../../nbs/api/parts/workspace.ipynb #b85daf78
+@patch
+def close(self:Workspace)->None:
+    "End the process that reads files, and remove what was dropped on the page"
+    self.sandbox.close()
+    self.uploads.cleanup()
 
 # %% ../../nbs/api/parts/workspace.ipynb #53d50ef4
 def _show(space, path, name):
     "Read and segment a file, and take it in place of the open one"
+    stamp = file_stamp(path)
     mesh = load_mesh_sandboxed(path, space.sandbox)
-    mesh.metadata["name"] = Path(name).stem
+    mesh.metadata.update(name=Path(name).stem, stamp=stamp)
     session = EditSession(segment(mesh, **space.settings))
     up = mesh.metadata.get("up", space.view.up[1:])
     view = PageView(explode=space.view.explode, up=f"+{up}")
@@ -291,7 +303,5 @@ def load_session(self:Workspace,
         found = self.current().ground.found
         record = parse_session(content, name)
         check_session(record, found, name)
-        session = EditSession(found)
-        for edit in record["edits"]: session.apply(edit)
-        self.session = self.scene.session = session
+        self.session = self.scene.session = edited_session(found, record["edits"])
         self.forget_missing()

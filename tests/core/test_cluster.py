@@ -63,7 +63,6 @@ def scheduler():
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("dask")
 def test_calls_on_a_cluster_return_as_they_finish(scheduler, tmp_path):
     with lock_folder(tmp_path):
         assert sorted(run_parallel(math.gcd, [(8, 12), (9, 6)], scheduler=scheduler)) == [3, 4]
@@ -71,7 +70,6 @@ def test_calls_on_a_cluster_return_as_they_finish(scheduler, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("dask")
 def test_a_real_worker_that_is_unfit_is_named(scheduler, tmp_path, monkeypatch):
     with connect_cluster(scheduler, math.gcd, [tmp_path]): pass
     monkeypatch.setattr(cluster_module, "_probe_files", lambda folders: nullcontext([str(tmp_path / "other" / "probe")]))
@@ -80,7 +78,6 @@ def test_a_real_worker_that_is_unfit_is_named(scheduler, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("dask")
 def test_a_worker_that_joined_later_is_checked_before_its_first_call(scheduler, tmp_path):
     from distributed import Client
     unfit = check("math:gcd", probes=(str(tmp_path / "other" / "probe"),))

@@ -25,7 +25,6 @@ from sdf_dino.data.selection import (
     unseen_categories)
 from sdf_dino.geometry.sampling import Sampler
 
-pytestmark = pytest.mark.xdist_group("objaverse")  # they share a set that takes a while to make
 QUICK = PrepareSettings(Sampler(1000, 200), max_seconds=60)
 GROUPS = """
 furniture: {shapes: 2, lvis: [chair, table], sketchfab: [furniture-home]}

@@ -28,7 +28,6 @@ from sdf_dino.data.sources import Source
 from sdf_dino.geometry.sampling import Sampler, SDFSamples, sample_files
 from sdf_dino.geometry.validation import REJECTION_REASONS
 
-pytestmark = pytest.mark.xdist_group("prepare")  # they share a set that takes a while to make
 MESHES = 14
 SETTINGS = PrepareSettings(Sampler(3000, 500), max_seconds=60)
 QUICK = PrepareSettings(Sampler(300, 100))

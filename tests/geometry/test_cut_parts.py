@@ -87,3 +87,17 @@ def test_torn_shells_that_share_no_seam_become_parts():
     cut = cut_mesh(mesh, (mesh.triangles_center[:, 0] > 0).astype(int), resolution=64)
     check(cut, mesh)
     assert all(solid.volume() == pytest.approx(ball.volume, rel=.05) for solid in cut.solids.values())
+
+
+def test_a_seam_on_a_flap_outside_the_closed_solid_is_no_obstacle():
+    box = trimesh.creation.box((.6, .6, .6)).subdivide().subdivide().subdivide()
+    top = np.flatnonzero(box.face_normals[:, 2] > .9)
+    hole = top[np.linalg.norm(box.triangles_center[top] - [.03, .03, .3], axis=1).argsort()[:2]]
+    edge = np.intersect1d(*box.faces[hole])       # the flap stands on the diagonal of the hole
+    levels = [box.vertices[edge] + [0, 0, .035*i] for i in range(1, 9)]
+    rows = np.vstack([edge, len(box.vertices) + np.arange(16).reshape(-1, 2)])
+    flap = np.concatenate([np.c_[rows[:-1], rows[1:, 0]], np.c_[rows[:-1, 1], rows[1:, 1], rows[1:, 0]]])
+    faces = np.concatenate([np.delete(box.faces, hole[:1], 0), flap])
+    mesh = trimesh.Trimesh(np.concatenate([box.vertices, *levels]), faces, process=False)
+    labels = (mesh.triangles_center[:, 2] > .42).astype(int)
+    assert sorted(cut_mesh(mesh, labels, resolution=24).solids) == [0]

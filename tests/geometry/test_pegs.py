@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 import trimesh
 
+import sdf_dino.geometry.pegs as module
 from sdf_dino.core.errors import ParameterError
 from sdf_dino.geometry.cut_parts import cut_mesh
-from sdf_dino.geometry.pegs import add_pegs
+from sdf_dino.geometry.pegs import add_pegs, place_pegs
 from sdf_dino.geometry.solid_pieces import solid_mesh, to_solid
 
 
@@ -48,3 +49,12 @@ def test_the_cut_of_a_mesh_gets_a_peg():
 
 def test_a_negative_clearance_is_refused():
     with pytest.raises(ParameterError, match="clearance"): add_pegs(PAIR, -.1)
+
+
+def test_a_row_of_parts_needs_one_search_tree_a_part_and_looks_at_neighbours_only(monkeypatch):
+    row = {i: block((1, 1, 1 + .1*i), (1.*i, 0, 0)) for i in range(6)}
+    looks, trees = [], []
+    shared, tree = module._shared_faces, module.TriangleTree
+    monkeypatch.setattr(module, "_shared_faces", lambda *words: looks.append(words) or shared(*words))
+    monkeypatch.setattr(module, "TriangleTree", lambda *words: trees.append(words) or tree(*words))
+    assert len(place_pegs(row, .01)[0]) == len(looks) == 5 and len(trees) == 7

@@ -23,3 +23,9 @@ def test_solids_that_a_file_has_rounded_are_not_called_closed(tmp_path):
 
 def test_nodes_keep_the_numbers_of_their_parts(tmp_path):
     assert sorted(trimesh.load_scene(write_solids(PARTS, tmp_path / "a.glb")[0]).geometry) == ["part_0", "part_2"]
+
+
+def test_a_folder_keeps_the_files_that_the_call_did_not_write(tmp_path):
+    (tmp_path / "part_7.ply").touch()
+    assert [file.name for file in write_solids(PARTS, tmp_path)] == ["part_0.ply", "part_2.ply"]
+    assert (tmp_path / "part_7.ply").exists()

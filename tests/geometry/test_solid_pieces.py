@@ -62,3 +62,10 @@ def test_floaters_go_and_small_parts_that_touch_stay():
     kept, count = remove_floaters(trimesh.util.concatenate([BALL, touching, loose]))
     assert count == 1 and len(kept.faces) == len(BALL.faces) + len(speck.faces)
     assert remove_floaters(BALL)[1] == 0
+
+
+@pytest.mark.parametrize("settings, word", [({"thickness": .0005}, "thickness.*Give at least 0.0049"), ({"resolution": 513}, "resolution.*512")])
+def test_a_grid_that_fills_the_memory_is_refused(settings, word, monkeypatch):
+    monkeypatch.setattr("sdf_dino.geometry.solid_pieces.zero_set", lambda *words: pytest.fail("a grid was made"))
+    bowl = trimesh.Trimesh(BALL.vertices, BALL.faces[BALL.triangles_center[:, 2] < 0], process=False)
+    with pytest.raises(ParameterError, match=word): solid_pieces(bowl, np.zeros(len(bowl.faces), int), **settings)

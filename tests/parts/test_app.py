@@ -21,7 +21,7 @@ from sdf_dino.parts.session_file import read_session, replay_session
 from sdf_dino.parts.segment import segment
 
 pytest.importorskip("viser")
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser"), needs_browser]
+pytestmark = [pytest.mark.slow, needs_browser]
 SHIFT = {"key": "Shift", "code": "ShiftLeft", "windowsVirtualKeyCode": 16}
 FIND = """const find = (kind, text) => [...document.querySelectorAll(kind)].find(e => e.textContent === text);
 const row = (label) => find('label', label).closest('.mantine-Flex-root');
@@ -179,6 +179,12 @@ def other_place(page):
 
 def test_places_are_linked_and_kept_apart(page):
     before = page.parts()
+    page.click(20, 800)
+    page.shows("Click a part")
+    page.click(*until(lambda: page.place_of(0)))
+    page.shows("Selected: part 0.")
+    page.shift_click(*until(lambda: other_place(page)))
+    page.shows("Picked places: 2")
     page.press("Together")
     page.shows(f"{before - 1} parts of")
     page.press("Apart")

@@ -12,7 +12,7 @@ from sdf_dino.geometry.export import write_parts, write_with_materials
 from sdf_dino.geometry.loading import load_mesh
 from sdf_dino.geometry.scene_parts import write_split_scene
 from sdf_dino.parts.comparison import compare_files, compare_parts, comparison_text
-from sdf_dino.parts.labelled_parts import LabelledParts, read_parts
+from sdf_dino.parts.labelled_parts import LabelledParts, read_parts, write_named_parts
 
 BALL = trimesh.creation.icosphere(3)
 ANGLE = np.degrees(np.arctan2(*BALL.triangles_center.T[:2])) % 360
@@ -86,12 +86,55 @@ def test_every_format_that_holds_parts_is_read_back(tmp_path):
     assert compare_files(tmp_path / "a.json", tmp_path / "a.json")["equal"]
 
 
+@pytest.mark.parametrize("names", [{}, {0: "back", 1: "seat"}])
+@pytest.mark.parametrize("suffix", [".glb", ".obj"])
+def test_parts_that_nodes_name_count_before_labels_beside_them(tmp_path, suffix, names):
+    for name in ("a" + suffix, "a.labels.npy"): write_named_parts(BALL, THIRDS, names, tmp_path / name)
+    found = read_parts(tmp_path / ("a" + suffix))
+    angle = np.degrees(np.arctan2(*found.mesh.triangles_center.T[:2])) % 360
+    assert np.mean(found.labels == angle // 120) > .99
+
+
+def test_labels_beside_a_scene_that_keeps_its_materials_count_before_its_nodes(tmp_path):
+    write_parts(BALL, THIRDS, tmp_path / "a.glb")
+    mesh = load_mesh(tmp_path / "a.glb")
+    labels = (mesh.triangles_center[:, 2] > 0).astype(int)
+    write_with_materials(tmp_path / "a.glb", mesh, labels, tmp_path / "kept.glb")
+    assert np.array_equal(read_parts(tmp_path / "kept.glb").labels, labels)
+
+
+@pytest.mark.parametrize("bare", ["a.npy", "a.json"])
+@pytest.mark.parametrize("other", ["a.glb", "a.obj"])
+def test_labels_alone_are_not_taken_for_faces_in_another_order(tmp_path, bare, other):
+    for name in (bare, other): write_parts(BALL, THIRDS, tmp_path / name)
+    for files in ((bare, other), (other, bare)):
+        with pytest.raises(MismatchError, match="order of the parts"):
+            compare_files(*(tmp_path / name for name in files))
+
+
 @pytest.mark.parametrize("name, text", [
-    ("a.json", "{}"), ("a.json", "[1]"), ("a.json", '{"labels": "x", "parts": [], "mesh": ""}'), ("a.npy", "no array"),
+    ("a.json", '{"mesh": "", "labels": "0*99999999999", "faces": 99999999999, "parts": []}'),
+    ("a.json", '{"mesh": "", "labels": "0*9", "faces": 8, "parts": []}'), ("a.json", "["*100_000),
+    ("a.json", '{"mesh": "", "labels": "99999999999999999999*1", "parts": []}'), ("a.json", "{}"),
+    ("a.json", "[1]"), ("a.json", '{"labels": "x", "parts": [], "mesh": ""}'), ("a.npy", "no array"),
     ("missing.glb", None)])
 def test_files_without_parts_are_named(tmp_path, name, text):
     if text: (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=name): read_parts(tmp_path / name)
+
+
+def test_an_array_that_is_longer_than_its_file_or_an_archive_is_named(tmp_path):
+    header = {"descr": "<i4", "fortran_order": False, "shape": (10**13,)}
+    with open(tmp_path / "long.npy", "wb") as file: np.lib.format.write_array_header_1_0(file, header)
+    with open(tmp_path / "archive.npy", "wb") as file: np.savez(file, THIRDS)
+    for name in ("long.npy", "archive.npy"):
+        with pytest.raises(InputError, match=name): read_parts(tmp_path / name)
+
+
+def test_a_mesh_is_read_by_a_child_process(tmp_path, monkeypatch):
+    write_parts(BALL, THIRDS, tmp_path / "a.glb")
+    monkeypatch.setattr("sdf_dino.geometry.loading._read", None)     # in this process
+    assert len(read_parts(tmp_path / "a.glb").labels) == len(THIRDS)
 
 
 def test_a_mesh_without_parts_and_labels_of_another_are_named(tmp_path):

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from sdf_dino.core.errors import MismatchError, ParameterError, SdfDinoError
 from sdf_dino.geometry.clustering import match_labels
+from sdf_dino.geometry.loading import load_mesh
 from sdf_dino.geometry.shapes import probe_shapes
 from sdf_dino.geometry.surface import zero_set
 from sdf_dino.parts.interaction import EditSession, apply_edits
+from sdf_dino.parts.labelled_parts import read_parts
 from sdf_dino.parts.segment import recut, segment
 from sdf_dino.parts.session_file import parse_session, replay_session, save_session, session_record
 
@@ -237,7 +239,8 @@ def test_a_session_of_another_mesh_or_other_settings_is_refused(table, found, tm
     moved = table.copy()
     moved.vertices[0] += 1e-6
     for other, words in ((segment(moved, 3, **FEW), "another mesh"), (segment(table, 4, **FEW), "Use parts 3"),
-                         (segment(table, 3), "Use leaves 1024")):
+                         (segment(table, 3), "landmarks=256"),
+                         (segment(table, 3, landmarks=256, samples=2048), "samples=1024")):
         with pytest.raises(MismatchError, match=words): replay_session(other, tmp_path / "edits.json")
 
 
@@ -255,3 +258,41 @@ def test_edits_need_no_torch():
     import subprocess
     code = "import sys, sdf_dino.parts.session_file; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("edits", [[{"edit": "parts", "number": 4}],
+                                   [{"edit": "parts", "number": 3}, {"edit": "split", "part": 0}]])
+def test_what_is_together_is_never_cut_however_few_leaves_there_are(edits):
+    pieces = [trimesh.creation.box((1, 1, 1 + i)).apply_translation([3*i, 0, 0]) for i in range(4)]
+    session = EditSession(segment(trimesh.util.concatenate(pieces), 2))
+    session.apply({"edit": "together", "faces": [0, 12]})
+    for edit in edits:
+        if edit["edit"] == "split": edit = {**edit, "part": int(session.state.faces[0])}
+        try: session.apply(edit)
+        except ParameterError as e: assert "no further cut" in str(e)
+        assert session.state.faces[0] == session.state.faces[12]
+
+
+def test_the_names_of_parts_are_in_the_files_that_hold_names(boxes, tmp_path):
+    from sdf_dino.parts.segment_request import SegmentRequest, result_row, write_target
+    session = EditSession(boxes)
+    session.apply({"edit": "rename", "part": 1, "name": "leg"})
+    found = session.segmentation()
+    write_target(found, tmp_path / "a.glb", SegmentRequest())
+    found.export(tmp_path / "b.glb")
+    write_target(found, tmp_path / "a.json", SegmentRequest())
+    assert read_parts(tmp_path / "a.json").names[1] == "leg"
+    write_target(found, tmp_path / "a.obj", SegmentRequest())
+    assert "o leg" in (tmp_path / "a.obj").read_text()
+    boxes.mesh.export(tmp_path / "source.ply")
+    found.mesh = load_mesh(tmp_path / "source.ply")
+    write_target(found, tmp_path / "c.glb", SegmentRequest(split="original"))
+    for name in "abc": assert b"leg" in (tmp_path / f"{name}.glb").read_bytes()
+    assert result_row(found, [])["names"][1] == "leg"
+
+
+def test_a_session_that_does_not_say_how_it_was_made_is_refused(found, tmp_path):
+    record = session_record(EditSession(found))
+    del record["settings"]["landmarks"]
+    (tmp_path / "edits.json").write_text(json.dumps(record))
+    with pytest.raises(MismatchError, match="landmarks None"): replay_session(found, tmp_path / "edits.json")

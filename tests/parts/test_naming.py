@@ -56,6 +56,34 @@ def test_named_files_keep_faces_and_can_be_named_again(tmp_path):
     assert faces == [len(load_mesh(file).faces) for file in sorted(source.glob("*.glb"))]
 
 
+@pytest.mark.parametrize("folder", ["named", "."])
+def test_written_files_are_no_sources_of_the_next_call(tmp_path, folder):
+    write_dumbbells(tmp_path, 1)
+    first, second = (name_files(tmp_path, tmp_path/folder, 2, workers=1, force=True) for _ in "ab")
+    assert first == second
+
+
+def test_a_folder_of_nothing_but_written_files_is_named(tmp_path):
+    write_dumbbells(tmp_path/"out", 1).joinpath("dumbbell_0.glb").rename(tmp_path/"out"/"a_ply.glb")
+    with pytest.raises(InputError, match="has written"): name_files(tmp_path, tmp_path/"out")
+
+
+def test_a_name_of_others_that_looks_like_ours_does_not_count_as_segmented(tmp_path):
+    scene = trimesh.Scene()
+    for name, x in (("LEG_1", 0), ("TOP_1", 3)):
+        box = trimesh.creation.box().apply_translation([x, 0, 0])
+        scene.add_geometry(box, node_name=name, geom_name=name)
+    scene.export(tmp_path/"a.glb")
+    assert len(name_files(tmp_path, tmp_path/"out", 1, parts=1, workers=1)["parts"]) == 1
+
+
+def test_a_part_keeps_the_number_in_the_name_of_its_node(tmp_path):
+    box = trimesh.creation.box()
+    write_parts(box, np.repeat([3, 7], 6), tmp_path/"a.glb")
+    table = name_files(tmp_path, tmp_path/"out", 1, workers=1)
+    assert [row["part"] for row in table["parts"]] == [3, 7]
+
+
 def test_a_broken_file_does_not_stop_the_others(tmp_path):
     source = write_dumbbells(tmp_path/"in", 2)
     (source/"broken.glb").write_bytes(b"glTF no more")

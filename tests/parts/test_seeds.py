@@ -110,3 +110,9 @@ def test_nodes_of_a_file_are_its_seeds(tmp_path):
     writer = GltfWriter()
     for i in range(2): writer.node(mesh=writer.mesh(writer.box_primitive(BOX + [i, 0, 0])), name=f"n{i}")
     assert face_seeds(load_mesh(writer.glb(tmp_path / "a.glb")), "nodes").tolist() == [0]*12 + [1]*12
+
+
+def test_more_seeds_than_memory_pairs_are_refused():
+    seed = np.repeat(np.arange(30_000), 2)
+    leaf = np.random.default_rng(0).integers(0, 4096, len(seed))
+    with pytest.raises(ParameterError, match="pieces whole"): gathered_seeds(seed, leaf)

@@ -7,8 +7,11 @@ import trimesh
 
 from sdf_dino.core.errors import ParameterError
 from sdf_dino.geometry.validation import MeshRejected
+from sdf_dino.parts.interaction import EditSession
+from sdf_dino.parts.segment import segment
 from sdf_dino.parts.segment_command import segment_command
 from sdf_dino.parts.segment_request import SegmentRequest
+from sdf_dino.parts.session_file import save_session
 
 
 @pytest.fixture
@@ -79,3 +82,12 @@ def test_one_mesh_has_limits_too(meshes, tmp_path):
     with pytest.raises(MeshRejected, match="box.ply: took longer"):
         segment_command([meshes / "box.ply"], [tmp_path / "a.ply"], SegmentRequest(2), seconds=1e-4)
     assert not (tmp_path / "a.ply").exists()
+
+
+def test_a_session_of_edits_is_never_overwritten(meshes, tmp_path):
+    session = EditSession(segment(meshes / "box.ply", 2))
+    target = tmp_path / "s.json"
+    save_session(session, target)
+    with pytest.raises(ParameterError, match="never overwritten"):
+        segment_command([meshes / "box.ply"], [target], SegmentRequest("2", edits=str(target)), force=True)
+    assert target.read_text().startswith("{") and "sdf_dino session" in target.read_text()

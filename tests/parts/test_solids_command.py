@@ -34,7 +34,8 @@ def test_a_bad_target_is_refused_before_anything_is_read(tmp_path, target, cause
 @pytest.mark.parametrize("settings, cause", [
     ({"move": ("0 1",)}, "Give 4 numbers"), ({"scale": ("0 0",)}, "Give 2 numbers"), ({"scale": ("x 1",)}, "Give 2 numbers"),
     ({"move": ("0.5 0 0 0",)}, "Give 4 numbers"), ({"thickness": 0}, "thickness"), ({"resolution": 2}, "resolution"),
-    ({"clearance": -1}, "clearance"), ({"primitives": Path("a.stl")}, "no format of primitives")])
+    ({"clearance": -1}, "clearance"), ({"primitives": Path("a.stl")}, "no format of primitives"),
+    ({"pegs": True, "clearance": float("nan")}, "clearance"), ({"resolution": 4000}, "to 512")])
 def test_an_impossible_wish_is_refused(settings, cause):
     with pytest.raises(ParameterError, match=cause): SolidsRequest(**settings)
 
@@ -42,6 +43,44 @@ def test_an_impossible_wish_is_refused(settings, cause):
 def test_learned_fields_have_no_pegs(tmp_path):
     with pytest.raises(ParameterError, match="no pegs"):
         solids_command(Path("nowhere.ply"), tmp_path / "a.glb", SolidsRequest(fit=True, pegs=True))
+
+
+@pytest.mark.parametrize("settings", [
+    {"steps": 5}, {"preset": "best"}, {"device": "cpu"}, {"clearance": .1}, {"fit": True, "thickness": .02}, {"fit": True, "as_primitives": True}])
+def test_an_option_that_would_not_be_read_is_refused(settings):
+    with pytest.raises(ParameterError, match="Leave|leave"): SolidsRequest(**settings)
+
+
+def test_options_that_are_read_are_taken():
+    for settings in ({"fit": True, "steps": 5, "preset": "best", "device": "cpu"}, {"pegs": True, "clearance": .1}, {"method": "learned", "device": "cpu"}):
+        SolidsRequest(**settings)
+
+
+@pytest.mark.parametrize("source, out", [("a.ply", "a.ply"), ("parts/part_3.ply", "parts"), ("a.ply", "linked")])
+@pytest.mark.parametrize("force", [False, True])
+def test_what_is_read_is_never_overwritten(tmp_path, source, out, force):
+    for folder in ("parts", "linked"): (tmp_path / folder).mkdir()
+    for name in ("a.ply", "parts/part_3.ply"): ROD.export(tmp_path / name)
+    (tmp_path / "linked/part_0.ply").symlink_to(tmp_path / "a.ply")
+    before = (tmp_path / source).read_bytes()
+    with pytest.raises(ParameterError, match="never overwritten"):
+        solids_command(tmp_path / source, tmp_path / out, SolidsRequest(2), force)
+    assert (tmp_path / source).read_bytes() == before
+
+
+def test_older_files_of_a_folder_stay_and_are_named(tmp_path):
+    ROD.export(tmp_path / "rod.ply")
+    ROD.export(tmp_path / "part_9.ply")
+    row = solids_command(tmp_path / "rod.ply", tmp_path, SolidsRequest(1, resolution=16), force=True)
+    assert row["closed"] and (tmp_path / "part_9.ply").exists() and "part_9.ply" in row["warnings"][-1]
+
+
+@pytest.mark.parametrize("out, primitives, cause", [
+    ("p.json", "p.json", "written twice"), ("p.glb", "file/p.json", "cannot be written"), ("q.features.npy", None, "holds no solids")])
+def test_targets_that_cannot_be_written_are_refused_before_anything_is_read(tmp_path, out, primitives, cause):
+    (tmp_path / "file").touch()
+    request = SolidsRequest(2, primitives=tmp_path / primitives if primitives else None)
+    with pytest.raises(ParameterError, match=cause): solids_command(Path("nowhere.ply"), tmp_path / out, request)
 
 
 def test_a_part_is_scaled_about_its_centre_and_moved_and_the_other_stays():

@@ -6,10 +6,11 @@ import pytest
 import trimesh
 
 from sdf_dino.core.errors import MismatchError, ParameterError
+from sdf_dino.geometry.export import write_parts
 from sdf_dino.geometry.loading import load_mesh
-from sdf_dino.parts.labelled_parts import LabelledParts, read_parts
+from sdf_dino.parts.labelled_parts import LabelledParts, read_parts, write_named_parts
 from sdf_dino.parts.transfer import transfer_parts
-from sdf_dino.parts.transfer_command import transfer_command, write_named_parts
+from sdf_dino.parts.transfer_command import transfer_command
 
 
 def dumbbell(detail):
@@ -130,3 +131,32 @@ def test_files_are_neither_read_and_written_nor_overwritten_unasked(middle, tmp_
     with pytest.raises(ParameterError, match="exists already"):
         transfer_command(tmp_path / "a.glb", tmp_path / "b.stl", [tmp_path / "c.glb"])
     assert len(load_mesh(tmp_path / "b.stl").faces) == len(middle.mesh.faces)
+
+
+def test_neither_the_mesh_of_a_table_nor_labels_beside_the_source_are_overwritten(middle, tmp_path):
+    for name in ("a.ply", "b.ply"): middle.mesh.export(tmp_path / name)
+    write_parts(load_mesh(tmp_path / "a.ply"), middle.labels, tmp_path / "a.json")
+    np.save(tmp_path / "a.labels.npy", middle.labels)
+    for source, out in (("a.json", "a.ply"), ("a.ply", "a.labels.npy")):
+        before = (tmp_path / out).read_bytes()
+        with pytest.raises(ParameterError, match="never overwritten"):
+            transfer_command(tmp_path / source, tmp_path / "b.ply", [tmp_path / out], force=True)
+        assert (tmp_path / out).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["a.glb", "a.obj", "a.json"])
+def test_names_reach_every_format_that_has_them(middle, tmp_path, name):
+    write_named_parts(middle.mesh, middle.labels, middle.names, tmp_path / name)
+    assert sorted(read_parts(tmp_path / name).names.values()) == ["bottom", "rod", "top"]
+
+
+@pytest.mark.parametrize("name", ["a.confidence.npy", "a.features.npy", "a.tree.json"])
+def test_files_of_other_content_are_refused_before_work(tmp_path, name):
+    with pytest.raises(ParameterError, match="other than parts"):
+        transfer_command(tmp_path / "a.glb", tmp_path / "b.stl", [tmp_path / name])
+
+
+@pytest.mark.parametrize("distance", [float("nan"), -1.])
+def test_a_distance_that_is_none_is_refused(middle, distance):
+    with pytest.raises(ParameterError, match="max_distance"):
+        transfer_parts(middle, middle.mesh, distance)

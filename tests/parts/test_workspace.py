@@ -1,5 +1,6 @@
 "The page of `sdf_dino view` without a browser: what each control does, which files it opens, and what a bad file leaves"
 import io
+import json
 import os
 import zipfile
 
@@ -7,10 +8,13 @@ import numpy as np
 import pytest
 import trimesh
 
+from sdf_dino.core.errors import ParameterError, SdfDinoError
 from sdf_dino.geometry.shapes import probe_shapes
 from sdf_dino.geometry.surface import zero_set
+from sdf_dino.parts import app, workspace
 from sdf_dino.parts.interaction import EditSession
 from sdf_dino.parts.page_scene import PageView, face_on_ray, seam_lines
+from sdf_dino.parts.session_file import session_record
 from sdf_dino.parts.workspace import EXPORT_FORMATS, Workspace, served_files
 
 FEW = {"landmarks": 256, "samples": 1024}
@@ -45,7 +49,7 @@ def space(shared):
     if shared.file != "table.ply": shared.open_file("table.ply")
     shared.session = shared.scene.session = EditSession(shared.session.ground.found)
     shared.scene.view = shared.view = PageView()
-    shared.message, shared.failed = "", False
+    shared.message, shared.error = "", None
     return shared
 
 
@@ -204,3 +208,62 @@ def test_a_page_without_a_mesh_says_so(tmp_path):
         assert "no mesh" in space.message
     space.pick(*DOWN)
     assert space.name_under(*DOWN) == ""
+
+
+def test_a_click_after_undo_meets_the_parts_as_they_are(space):
+    "A new state may have the id of one that is gone"
+    drawn = face_on_ray(space.scene, *DOWN)
+    assert drawn is not None
+    state = space.session.state
+    space.scene._rays = (id(state), *space.scene._rays[1:])
+    assert face_on_ray(space.scene, *DOWN) == drawn and space.scene._rays[0] is state
+
+
+def test_for_one_file_the_folders_below_are_not_visited(folder, monkeypatch):
+    assert served_files(folder, below=False) == ["bad.stl", "table.ply"]
+    monkeypatch.setattr(workspace, "_MOST_FOLDERS", 1)
+    assert served_files(folder) == ["bad.stl", "table.ply"]
+
+
+def test_a_file_that_was_written_again_is_not_cut_by_the_old_parts(tmp_path):
+    path = tmp_path / "ball.ply"
+    trimesh.creation.icosphere(2).export(path)
+    space = Workspace(tmp_path, parts=2, **FEW)
+    space.open_file("ball.ply")
+    assert space.export(".original.glb") is not None, space.message
+    trimesh.creation.icosphere(3).export(path)
+    assert space.export(".original.glb") is None and "has changed since" in space.message
+    assert space.export(".glb") is not None
+    space.close()
+
+
+def test_a_session_that_cannot_be_replayed_names_the_edit(space):
+    record = session_record(space.session)
+    record["edits"] = [{"edit": "parts", "number": 3}, {"edit": "split", "part": 99}]
+    space.load_session("a.edits.json", json.dumps(record).encode())
+    assert space.failed and space.message.startswith("edit 2, part") and space.session.edits == []
+
+
+@pytest.fixture
+def no_server(monkeypatch):
+    class Viser:
+        def ViserServer(*args, **kwargs): return None
+    monkeypatch.setattr(app, "import_extra", lambda *names: Viser)
+    monkeypatch.setattr(app, "PartPage", lambda space, server: space)
+
+
+def test_a_link_that_the_user_names_is_opened(folder, no_server):
+    space = app.start_page(folder / "link.ply", parts=2, **FEW)
+    assert space.file == "chair.ply" and not space.failed
+    space.close()
+
+
+@pytest.mark.parametrize("name", ["table.ply", "."])
+def test_wrong_options_of_the_page_are_refused_before_a_file_is_read(folder, no_server, name):
+    with pytest.raises(ParameterError) as e: app.start_page(folder / name, parts="abc")
+    assert ".." not in str(e.value) and str(e.value).startswith("parts")
+
+
+def test_a_bad_file_of_the_page_has_one_plain_error(folder, no_server):
+    with pytest.raises(SdfDinoError) as e: app.start_page(folder / "bad.stl")
+    assert ".." not in str(e.value) and "Give another" not in str(e.value)
