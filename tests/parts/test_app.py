@@ -52,6 +52,8 @@ class ViewPage(Page):
 
     def write(self, label, text):
         self.click(*self.ask(f"middle(row({label!r}).querySelector('input'))"))
+        everything = {"key": "a", "code": "KeyA", "windowsVirtualKeyCode": 65}
+        self.key(everything, modifiers=2, commands=["selectAll"])
         self.tell("Input.insertText", text=text)
 
     def choose(self, label, option):

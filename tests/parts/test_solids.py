@@ -55,10 +55,10 @@ def test_every_node_and_file_is_closed(made, tmp_path):
     assert all(trimesh.load(path).is_watertight for path in made.export(tmp_path / "parts"))
 
 
-def test_parts_of_an_older_call_go_and_other_files_stay(made, tmp_path):
+def test_no_file_of_an_older_call_is_deleted(made, tmp_path):
     for name in ("part_7.ply", "part_seat.ply"): (tmp_path / name).touch()
     made.export(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["part_0.ply", "part_1.ply", "part_seat.ply"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["part_0.ply", "part_1.ply", "part_7.ply", "part_seat.ply"]
 
 
 def test_a_part_without_an_inside_is_named_and_the_others_stay(made):

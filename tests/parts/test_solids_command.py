@@ -53,7 +53,8 @@ def test_an_option_that_would_not_be_read_is_refused(settings):
 
 def test_options_that_are_read_are_taken():
     for settings in ({"fit": True, "steps": 5, "preset": "best", "device": "cpu"}, {"pegs": True, "clearance": .1}, {"method": "learned", "device": "cpu"}):
-        SolidsRequest(**settings)
+        request = SolidsRequest(**settings)
+        assert {name: getattr(request, name) for name in settings} == settings
 
 
 @pytest.mark.parametrize("source, out", [("a.ply", "a.ply"), ("parts/part_3.ply", "parts"), ("a.ply", "linked")])
