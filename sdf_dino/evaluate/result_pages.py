@@ -222,8 +222,9 @@ ROBUSTNESS_PAGE = ResultPage(
      Column("decimated", "robust/decimated", "rand_index_error", -1),
      Column("holed", "robust/holed", "rand_index_error", -1)),
     ("human", "visibility", "kmeans_xyz", "raw"),
-    "`segment` has the smallest error under every perturbation, three thousandths above its error "
-    "on the original meshes on average. Decimation to a fifth of the faces costs most.",
+    "Of the methods, `segment` has the smallest error under every perturbation, three thousandths "
+    "above its error on the original meshes on average. Decimation to a fifth of the faces costs "
+    "most.",
     "Seven meshes of seven categories: differences of a hundredth are not significant. Busts and "
     "fish, the hardest categories, are not among them. Errors on decimated or remeshed meshes "
     "count other faces than those of the original, so columns compare methods and not "

@@ -23,7 +23,7 @@ from trimesh.visual.material import PBRMaterial
 
 from ..core.checks import check_labels, check_path
 from ..core.errors import ParameterError, import_extra
-from ..core.files import atomic_write
+from ..core.files import write_bytes
 from ..core.plotting import part_colors, render_mesh
 from .face_labels import label_runs
 from .loading import as_mesh, load_mesh
@@ -257,10 +257,6 @@ def part_files(
     raise ParameterError(path, "has no format that keeps parts", f"Name it {formats}")
 
 # %% ../../nbs/api/geometry/export.ipynb #e200857c
-def _write_bytes(path, data):
-    "Write a file whole or not at all"
-    with atomic_write(path) as temporary: temporary.write_bytes(data)
-
 def write_parts(
     mesh,          # Anything with `vertices` (V,3) and `faces` (F,3)
     labels,        # Part of each face, (F,)
@@ -276,9 +272,9 @@ def write_parts(
     target, suffix = files[0], files[0].suffix.lower()
     if suffix == ".obj":
         obj, mtl = obj_text(mesh, labels, files[1].name)
-        _write_bytes(files[1], mtl.encode())
-        _write_bytes(target, obj.encode())
-    else: _write_bytes(target, PART_WRITERS[suffix](mesh, labels))
+        write_bytes(files[1], mtl.encode())
+        write_bytes(target, obj.encode())
+    else: write_bytes(target, PART_WRITERS[suffix](mesh, labels))
     return files
 
 # %% ../../nbs/api/geometry/export.ipynb #6f648178
@@ -307,7 +303,7 @@ def write_scene(
     suffix = path.suffix.lower()
     is_copy = suffix == source.suffix.lower() and suffix in _SINGLE_FILE_FORMATS
     if suffix == ".glb" and is_copy: is_copy = not needs_other_files(source)
-    _write_bytes(path, source.read_bytes() if is_copy else scene_as_glb(source))
+    write_bytes(path, source.read_bytes() if is_copy else scene_as_glb(source))
     return path
 
 # %% ../../nbs/api/geometry/export.ipynb #04442926

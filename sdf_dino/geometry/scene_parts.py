@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import MismatchError, ParameterError
-from ..core.files import atomic_write, file_stamp
+from ..core.files import file_stamp, write_bytes
 from .export import transfer_labels
 from .gltf import gltf_placements
 from .gltf_editing import GltfEditor, add_corners, add_rows
@@ -195,5 +195,5 @@ def write_split_scene(
     "Write the scene of a file cut by part"
     check_split_target(path)
     data, lost = split_scene(source, mesh, labels, names)
-    with atomic_write(path) as temporary: temporary.write_bytes(data)
+    write_bytes(path, data)
     return lost

@@ -15,7 +15,7 @@ from trimesh.exchange.gltf import export_glb
 
 from ..core.errors import ParameterError
 from ..core.checks import check_path
-from ..core.files import atomic_write
+from ..core.files import write_bytes
 from .export import finish_tree, part_table, placed_parts
 from .part_tree import PartTree
 
@@ -97,5 +97,5 @@ def write_tree(
     else:
         record = tree_record(mesh, labels, tree, nested, sample_of_face)
         content = (json.dumps(record, indent=1) + "\n").encode()
-    with atomic_write(path) as temporary: temporary.write_bytes(content)
+    write_bytes(path, content)
     return Path(path)

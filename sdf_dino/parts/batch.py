@@ -24,9 +24,9 @@ from ..data.sources import find_sources, stamp_holds
 from ..geometry.loading import MESH_FORMATS
 from .batch_records import MANIFEST_NAME, BatchManifest, open_batch_journal
 from .mesh_task import BatchSettings, segment_source, share_machine
-from sdf_dino.parts.segment_request import (
-    SegmentRequest, WriteError, check_not_read, check_writable, fewer_parts, low_confidence,
-    result_line, target_files)
+from .output_files import WriteError, check_not_read, check_writable
+from .segment_request import (
+    SegmentRequest, fewer_parts, low_confidence, result_line, target_files)
 
 # %% ../../nbs/api/parts/batch.ipynb #d5a83c6d
 _MOST_NAMED = 20     # Meshes that a summary names for one reason

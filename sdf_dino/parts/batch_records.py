@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ..core.files import atomic_write, json_text
 from ..core.workers import Journal, open_journal
-from .segment_request import name_write_errors
+from .output_files import name_write_errors
 
 # %% ../../nbs/api/parts/batch_records.ipynb #284b1d82
 MANIFEST_NAME = "manifest.jsonl"

@@ -15,8 +15,8 @@ from ..core.errors import ParameterError
 from ..geometry.part_groups import (
     group_confidence, joined_groups, linked_joins, nested_groups)
 from ..geometry.tree_export import is_tree_file, write_tree
-from .edit_ground import (
-    EditGround, PartState, cut_faces, first_state, leaf_digest, next_state)
+from .edit_state import (
+    EditContext, PartState, cut_faces, first_state, leaf_digest, next_state)
 from .labelled_parts import write_named_parts
 from .segment import Segmentation
 
@@ -35,20 +35,20 @@ def _check_joinable(state, parts):
             raise ParameterError("parts", "hold places that an earlier edit keeps apart",
                                  "Undo that edit first")
 
-def _edit_parts(ground, state, number):
-    most = ground.tree.n_leaves
+def _edit_parts(context, state, number):
+    most = context.tree.n_leaves
     if type(number) is not int or not 1 <= number <= most:
         raise ParameterError("number", f"is {number!r}", f"Use a whole number from 1 to {most}")
     if not state.together and not state.apart:
-        return next_state(state, *ground.plain_cut(number), ground.leaf_of_face)
+        return next_state(state, *context.plain_cut(number), context.leaf_of_face)
     everyone = np.arange(most)
-    joins = linked_joins(ground.tree, ground.leaf_rows, None, state.together, state.apart)
+    joins = linked_joins(context.tree, context.leaf_rows, None, state.together, state.apart)
     leaves = joined_groups(joins, everyone, number, state.together) + 1
     one = np.zeros(len(state.faces), int)
-    faces = cut_faces(ground, leaves, one, one == 0)
-    return next_state(state, leaves, faces, ground.leaf_of_face)
+    faces = cut_faces(context, leaves, one, one == 0)
+    return next_state(state, leaves, faces, context.leaf_of_face)
 
-def _edit_merge(ground, state, parts):
+def _edit_merge(context, state, parts):
     for part in parts if isinstance(parts, list) else [parts]: _check_part(state, part)
     if not isinstance(parts, list) or len(set(parts)) < 2:
         raise ParameterError("parts", f"are {parts}", "Name two or more different parts")
@@ -58,61 +58,61 @@ def _edit_merge(ground, state, parts):
     known = {**state.known, leaf_digest(leaves, parts[0]): parts[0]}
     return replace(state, faces=faces, leaves=leaves, known=known)
 
-def _edit_rename(ground, state, part, name):
+def _edit_rename(context, state, part, name):
     _check_part(state, part)
     if not isinstance(name, str) or not name.strip() or len(name) > 80 or not name.isprintable():
         raise ParameterError("name", f"is {name!r}", "Use one line of 1 to 80 characters")
     return replace(state, names={**state.names, part: name.strip()})
 
 # %% ../../nbs/api/parts/interaction.ipynb #48dd49ae
-def _split(ground, state, part, members, group, smooth=True):
+def _split(context, state, part, members, group, smooth=True):
     "The state in which a part falls into groups of its leaves; None: only one has faces"
     own = state.faces == part
     leaves = state.leaves.copy()
     leaves[members] = 1 + max(state.known.values()) + group
-    faces = cut_faces(ground, leaves, state.faces, own, smooth)
+    faces = cut_faces(context, leaves, state.faces, own, smooth)
     if len(np.unique(faces[own])) < 2: return None
-    return next_state(state, leaves, faces, ground.leaf_of_face)
+    return next_state(state, leaves, faces, context.leaf_of_face)
 
-def _edit_split(ground, state, part):
+def _edit_split(context, state, part):
     _check_part(state, part)
     members, own = np.flatnonzero(state.leaves == part), state.faces == part
-    joins = linked_joins(ground.tree, ground.leaf_rows, members, state.together, state.apart)
-    area = np.bincount(ground.leaf_of_face[own], ground.areas[own], ground.tree.n_leaves)
-    least = ground.min_area * ground.areas.sum()
+    joins = linked_joins(context.tree, context.leaf_rows, members, state.together, state.apart)
+    area = np.bincount(context.leaf_of_face[own], context.areas[own], context.tree.n_leaves)
+    least = context.min_area * context.areas.sum()
     for k in range(2, min(len(members), _MOST_GROUPS) + 1):
         group = joined_groups(joins, members, k, state.together)
         if (np.bincount(group, area[members]) > least).sum() < 2: continue
-        found = _split(ground, state, part, members, group)
+        found = _split(context, state, part, members, group)
         if found is not None: return found
     raise ParameterError(f"part {part}", "has no further cut",
                          "Pick another part, or set two places of it apart")
 
 # %% ../../nbs/api/parts/interaction.ipynb #ba7c9755
-def _leaves_of(ground, state, faces):
+def _leaves_of(context, state, faces):
     "The leaves that stand for two faces, each of the part of its face where there is one"
     n_faces = len(state.faces)
     right = isinstance(faces, (list, tuple)) and len(faces) == 2
     if not right or not all(type(f) is int and 0 <= f < n_faces for f in faces):
         raise ParameterError("faces", f"are {faces!r}", f"Name two, each from 0 to {n_faces - 1}")
-    typical = np.flatnonzero(state.leaves[ground.leaf_of_face] == state.faces)
+    typical = np.flatnonzero(state.leaves[context.leaf_of_face] == state.faces)
     found = []
     for face in faces:
         same = typical[state.faces[typical] == state.faces[face]]
-        gap = ((ground.centres[same] - ground.centres[face])**2).sum(1)
-        found.append(int(ground.leaf_of_face[same[gap.argmin()] if len(same) else face]))
+        gap = ((context.centres[same] - context.centres[face])**2).sum(1)
+        found.append(int(context.leaf_of_face[same[gap.argmin()] if len(same) else face]))
     return found
 
-def _edit_together(ground, state, faces):
-    a, b = _leaves_of(ground, state, faces)
+def _edit_together(context, state, faces):
+    a, b = _leaves_of(context, state, faces)
     parts = [int(state.faces[face]) for face in faces]
     _check_joinable(state, parts)
-    if parts[0] != parts[1]: state = _edit_merge(ground, state, parts)
+    if parts[0] != parts[1]: state = _edit_merge(context, state, parts)
     return replace(state, together=(*state.together, (a, b)))
 
-def _edit_apart(ground, state, faces):
-    a, b = _leaves_of(ground, state, faces)
-    everyone = np.arange(ground.tree.n_leaves)
+def _edit_apart(context, state, faces):
+    a, b = _leaves_of(context, state, faces)
+    everyone = np.arange(context.tree.n_leaves)
     linked = joined_groups(np.array(state.together, int).reshape(-1, 2), everyone, 1)
     if linked[a] == linked[b]:
         cause = "belong together by an earlier edit" if a != b else "are too near each other"
@@ -121,14 +121,14 @@ def _edit_apart(ground, state, faces):
     part = int(state.faces[faces[0]])
     if part != state.faces[faces[1]]: return apart
     members = np.flatnonzero(state.leaves == part)
-    joins = linked_joins(ground.tree, ground.leaf_rows, members, state.together, apart.apart)
+    joins = linked_joins(context.tree, context.leaf_rows, members, state.together, apart.apart)
     group = joined_groups(joins, members, 1)
     for smooth in (True, False):
-        found = _split(ground, apart, part, members, group, smooth)
+        found = _split(context, apart, part, members, group, smooth)
         if found is not None and found.faces[faces[0]] != found.faces[faces[1]]: return found
     raise ParameterError("faces", "have no cut between them", "Pick places farther apart")
 
-EDITS = {    # name → function of ground, state and fields; names of the fields
+EDITS = {    # name → function of context, state and fields; names of the fields
     "parts": (_edit_parts, ("number",)), "merge": (_edit_merge, ("parts",)),
     "split": (_edit_split, ("part",)), "rename": (_edit_rename, ("part", "name")),
     "together": (_edit_together, ("faces",)), "apart": (_edit_apart, ("faces",))}
@@ -154,11 +154,11 @@ class EditedSegmentation(Segmentation):
         return write_tree(self.mesh, self.labels, self.tree, self.nested(),
                           self.basis.sample_of_face, path)
 
-def _edited(ground, state, edits):
+def _edited(context, state, edits):
     "The segmentation of a state"
-    found, parts = ground.found, state.parts
+    found, parts = context.found, state.parts
     _, group = np.unique(state.leaves, return_inverse=True)
-    confidence, seams = group_confidence(ground.tree, group)
+    confidence, seams = group_confidence(context.tree, group)
     names = {part: state.names.get(part, f"part_{part}") for part in parts}
     info = {**found.info, "confidence": float(confidence.mean()), "edits": len(edits),
             "part_confidence": confidence.round(3).tolist(),
@@ -181,7 +181,7 @@ class EditSession:
     def __init__(self,
         found:Segmentation,   # With a part tree; it is not changed
     ):
-        self.ground = EditGround(found)
+        self.context = EditContext(found)
         self._states, self._edits, self._done = [first_state(found)], [], 0
 
     @property
@@ -199,7 +199,7 @@ class EditSession:
     )->PartState:
         "The parts after one more edit; `ParameterError`, and no change, when it is impossible"
         function, fields = _check_edit(edit)
-        state = function(self.ground, self.state, **fields)
+        state = function(self.context, self.state, **fields)
         self._states[self._done + 1:] = [state]
         self._edits[self._done:] = [deepcopy(edit)]
         self._done += 1
@@ -219,7 +219,7 @@ class EditSession:
 
     def segmentation(self)->EditedSegmentation:
         "The parts now, for `export` and everything else that takes a `Segmentation`"
-        return _edited(self.ground, self.state, self.edits)
+        return _edited(self.context, self.state, self.edits)
 
 # %% ../../nbs/api/parts/interaction.ipynb #626dfa96
 def edited_session(

@@ -16,7 +16,7 @@ import trimesh
 from trimesh.exchange.gltf import export_glb
 
 from ..core.errors import InputError, MismatchError
-from ..core.files import atomic_write
+from ..core.files import write_bytes
 from ..core.workers import borrow_sandbox
 from ..data.furniture import parse_groups
 from ..geometry.export import (
@@ -202,5 +202,5 @@ def write_named_parts(
     elif suffix == ".json": data = _named_json(mesh, labels, names)
     elif suffix == ".obj": data = _named_obj(mesh, labels, names, files[1].name)
     else: return files
-    with atomic_write(path) as temporary: temporary.write_bytes(data)
+    write_bytes(path, data)
     return files

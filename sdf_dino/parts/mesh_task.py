@@ -21,7 +21,8 @@ from ..core.workers import borrow_sandbox
 from ..data.conversion import refusal_verdict
 from ..data.sources import Source
 from ..geometry.validation import REJECTION_REASONS, MeshRejected
-from .segment_request import SegmentRequest, WriteError
+from .output_files import WriteError
+from .segment_request import SegmentRequest
 
 # %% ../../nbs/api/parts/mesh_task.ipynb #94f548aa
 @dataclass(frozen=True)

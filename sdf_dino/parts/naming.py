@@ -16,7 +16,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from trimesh.exchange.gltf import export_glb
 
 from ..core.errors import InputError, ParameterError, SdfDinoError
-from ..core.files import atomic_write, load_tensors, save_tensors, write_json
+from ..core.files import load_tensors, save_tensors, write_bytes, write_json
 from ..core.plotting import part_colors
 from ..core.runtime import progress
 from ..core.workers import borrow_sandbox, run_parallel
@@ -28,7 +28,8 @@ from ..geometry.part_descriptors import (
     mesh_part_samples, part_descriptors, part_samples, scaled_descriptors)
 from .mesh_task import BatchSettings, share_machine
 from .segment import Segmentation, parse_parts, segment
-from .segment_request import SegmentRequest, check_not_read, check_writable
+from .output_files import check_outputs
+from .segment_request import SegmentRequest
 
 # %% ../../nbs/api/parts/naming.ipynb #e0c09862
 NAME_CUT = .45    # Highest merge within a name, over the highest merge of all
@@ -168,7 +169,7 @@ def _write_named(source, tensors, numbers, path, limits):
     number_of_part.update(zip(described, numbers.tolist()))
     with borrow_sandbox(*limits) as sandbox: mesh = load_mesh_sandboxed(source.path, sandbox)
     data, nodes = named_glb(mesh, tensors["labels"], number_of_part)
-    with atomic_write(path) as temporary: temporary.write_bytes(data)
+    write_bytes(path, data)
     area_of_part = dict(zip(described, area))
     return [{"file": path.name, "part": part, "node": nodes[part], "number": number,
              "area": round(area_of_part.get(part, 0.), 4)}
@@ -225,11 +226,7 @@ def name_files(
     found = _unwritten(sources, out)
     targets = {source.name: out/f"{source.name}.glb" for source in found}
     files = [*targets.values(), out/"names.json"]
-    check_writable(files)
-    check_not_read(files, [source.path for source in found])
-    existing = [file for file in files if file.exists()]
-    if existing and not force:
-        raise ParameterError(existing[0], "exists already", "Take another folder, or pass --force")
+    check_outputs(files, [source.path for source in found], force)
     workers, limits = share_machine(BatchSettings(**settings), SegmentRequest())
     with TemporaryDirectory() as folder:
         described, failed = _described(found, parts, seed, folder, workers, limits)

@@ -50,7 +50,7 @@ class PageScene:
         view:PageView,         # How
     ):
         self.session, self.view = session, view
-        self.cube = session.ground.found.basis.cube
+        self.cube = session.context.found.basis.cube
         self._rays = None, None, None
 
     @cached_property
@@ -61,9 +61,9 @@ class PageScene:
 
     def table(self)->list:
         "One dictionary a part: part, name, color, faces, area, share, hidden; the largest first"
-        ground, state = self.session.ground, self.session.state
-        to_mesh = float(ground.found.basis.normalisation.scale)
-        area = np.bincount(state.faces, ground.areas)
+        context, state = self.session.context, self.session.state
+        to_mesh = float(context.found.basis.normalisation.scale)
+        area = np.bincount(state.faces, context.areas)
         rows = []
         for part in sorted(state.parts, key=lambda part: -area[part]):
             rows.append({
@@ -83,9 +83,9 @@ class PageScene:
 
     def offsets(self)->dict:
         "Part → where it is moved, (3,)"
-        ground, state = self.session.ground, self.session.state
-        total = np.bincount(state.faces, ground.areas)
-        sums = [np.bincount(state.faces, ground.areas * axis) for axis in ground.centres.T]
+        context, state = self.session.context, self.session.state
+        total = np.bincount(state.faces, context.areas)
+        sums = [np.bincount(state.faces, context.areas * axis) for axis in context.centres.T]
         middle = np.array([axis.sum() for axis in sums]) / total.sum()
         centre = np.stack(sums, 1) / total[:, None].clip(1e-12)
         step = (centre - middle) * _SPREAD * self.view.explode
@@ -105,11 +105,11 @@ def similarity_map(
     scene:PageScene,   # Of a session with a picked face
 )->np.ndarray:         # RGB of each face, (F,3)
     "Colours of the similarity to the face that was picked last; grey before one is"
-    ground = scene.session.ground
-    if not scene.view.picked: return np.tile(_GREY, (len(ground.areas), 1)).astype(np.uint8)
-    leaf = int(ground.leaf_of_face[scene.view.picked[-1]])
-    likeness = feature_similarity(ground.leaf_features, leaf)
-    return similarity_colors(likeness)[ground.leaf_of_face]
+    context = scene.session.context
+    if not scene.view.picked: return np.tile(_GREY, (len(context.areas), 1)).astype(np.uint8)
+    leaf = int(context.leaf_of_face[scene.view.picked[-1]])
+    likeness = feature_similarity(context.leaf_features, leaf)
+    return similarity_colors(likeness)[context.leaf_of_face]
 
 def seam_lines(
     scene:PageScene,   # Of a session
@@ -117,7 +117,7 @@ def seam_lines(
     "The edges between shown parts, once on each side, and how sure it is that there is a seam"
     state, graph = scene.session.state, scene.graph
     parts, group = np.unique(state.leaves, return_inverse=True)
-    _, confidence = group_confidence(scene.session.ground.tree, group)
+    _, confidence = group_confidence(scene.session.context.tree, group)
     rows = graph.borders(state.faces)
     sides = state.faces[graph.pairs[rows]]
     value = confidence[tuple(np.searchsorted(parts, sides).T)]

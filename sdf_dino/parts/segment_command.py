@@ -17,9 +17,10 @@ from ..geometry.sampling import mesh_path
 from ..geometry.validation import MeshRejected
 from .batch import segment_batch
 from .mesh_task import BatchSettings, segment_in_child, share_machine
-from .segment_request import (
-    SegmentRequest, check_not_read, check_writable, finish_parts, result_row, result_text,
-    target_files, write_features, write_target)
+from .output_files import check_outputs
+from sdf_dino.parts.segment_request import (
+    SegmentRequest, finish_parts, result_row, result_text, target_files, write_features,
+    write_target)
 from .session_file import read_session
 
 # %% ../../nbs/api/parts/segment_command.ipynb #5bdc4cdd
@@ -79,11 +80,7 @@ def _check_files(source, out, request, features, force):
     "`ParameterError` for files that cannot, or must not, be written"
     files = [file for target in out for file in target_files(target, request, source)]
     if features: files.append(Path(features))
-    check_writable(files)
-    check_not_read(files, [file for file in (source, request.edits) if file])
-    existing = [file for file in files if os.path.lexists(file)]
-    if existing and not force:
-        raise ParameterError(existing[0], "exists already", "Choose another name, or pass --force")
+    check_outputs(files, [file for file in (source, request.edits) if file], force)
 
 def _segment_single(mesh, out, request, features, settings, early):
     "The row of one mesh file"

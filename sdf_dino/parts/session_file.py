@@ -44,7 +44,7 @@ def session_record(
     session:EditSession,  # Whose edits are recorded; undone ones are left out
 )->dict:
     "The session as JSON can say it"
-    found = session.ground.found
+    found = session.context.found
     return {"format": SESSION_FORMAT, "mesh": found.mesh.metadata.get("name", "mesh"),
             "mesh_sha256": mesh_hash(found.mesh), "settings": session_settings(found),
             "edits": session.edits}

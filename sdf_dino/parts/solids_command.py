@@ -28,8 +28,7 @@ from ..geometry.solid_export import check_solids, write_solids
 from ..geometry.solid_pieces import (
     MAX_SOLID_RESOLUTION, SOLID_RESOLUTION, THICKNESS, remove_floaters, solid_mesh)
 from .segment import Segmentation, StageTimer, segment
-from .segment_request import (
-    check_not_read, check_writable, name_write_errors)
+from .output_files import check_outputs, check_writable, name_write_errors
 
 # %% ../../nbs/api/parts/solids_command.ipynb #1d12a311
 @dataclass(frozen=True)
@@ -198,10 +197,8 @@ def _check_targets(mesh, out, request, force):
     files = part_files(out) if out.suffix else [out/"part_0.ply"]
     primitives = [Path(request.primitives)] if request.primitives else []
     check_writable([*files, *primitives])
-    check_not_read([*files, *primitives, *_parts_in(out)], [mesh_path(str(mesh))])
-    for target in [*(files if out.suffix else [out]), *primitives]:
-        if target.exists() and not force:
-            raise ParameterError(target, "exists already", "Choose another name, or pass --force")
+    there = files if out.suffix else _parts_in(out)
+    check_outputs([*there, *primitives], [mesh_path(str(mesh))], force)
 
 def _parts_in(out):
     "Files of parts in a target that is a folder"

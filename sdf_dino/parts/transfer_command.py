@@ -15,23 +15,19 @@ from ..core.errors import ParameterError
 from ..geometry.export import part_files
 from .labelled_parts import (
     files_of_parts, read_parts, untrusted_mesh, write_named_parts)
-from .segment_request import check_not_read, check_writable
+from .output_files import check_outputs
 from .transfer import MAX_DISTANCE, transfer_parts
 
 # %% ../../nbs/api/parts/transfer_command.ipynb #f97d0d0c
 _OTHER_CONTENT = (".features.npy", ".confidence.npy", ".tree.json", ".edits.json")
 
 def _check_outputs(files, read, force):
-    "`ParameterError` for a name of other content, a file that is read, or one that exists"
-    check_writable(files)
+    "`ParameterError` for a name of other content, or as in `check_outputs`"
     for file in files:
         if not file.name.lower().endswith(_OTHER_CONTENT): continue
         raise ParameterError(file, "is to hold something other than parts",
                              "Name it *.labels.npy or *.json")
-    check_not_read(files, read)
-    existing = [file for file in files if file.exists()]
-    if existing and not force:
-        raise ParameterError(existing[0], "exists already", "Choose another name, or pass --force")
+    check_outputs(files, read, force)
 
 def transfer_command(
     source,               # File that `read_parts` takes

@@ -212,23 +212,24 @@ def merge(self:Workspace)->None:
     "One part of the selected ones"
     self.edit({"edit": "merge", "parts": list(self.view.selected)})
 
+def _edit_selected(space, edit, **fields):
+    "One edit of the only selected part"
+    with space.report():
+        if len(space.view.selected) != 1:
+            raise ParameterError(edit, "needs one selected part", "Click a part")
+    if not space.failed: space.edit({"edit": edit, "part": space.view.selected[0], **fields})
+
 @patch
 def split(self:Workspace)->None:
     "Two parts of the selected one"
-    with self.report():
-        if len(self.view.selected) != 1:
-            raise ParameterError("split", "needs one selected part", "Click a part")
-    if not self.failed: self.edit({"edit": "split", "part": self.view.selected[0]})
+    _edit_selected(self, "split")
 
 @patch
 def rename(self:Workspace,
     name:str,   # For the selected part
 )->None:
     "A name for the selected part"
-    with self.report():
-        if len(self.view.selected) != 1:
-            raise ParameterError("rename", "needs one selected part", "Click a part")
-    if not self.failed: self.edit({"edit": "rename", "part": self.view.selected[0], "name": name})
+    _edit_selected(self, "rename", name=name)
 
 @patch
 def link(self:Workspace,
@@ -300,7 +301,7 @@ def load_session(self:Workspace,
 )->None:
     "The edits of a saved session, in place of those there are"
     with self.report("Session loaded"):
-        found = self.current().ground.found
+        found = self.current().context.found
         record = parse_session(content, name)
         check_session(record, found, name)
         self.session = self.scene.session = edited_session(found, record["edits"])

@@ -152,14 +152,19 @@ def test_a_selected_part_is_renamed(page):
     page.shows("wing ·")
 
 
-def test_two_clicked_parts_are_merged_and_split_again(page):
-    before = page.parts()
+def pick_two_places(page):
+    "One place of part 0, and one of another part"
     page.click(20, 800)
     page.shows("Click a part")
     page.click(*until(lambda: page.place_of(0)))
     page.shows("Selected: part 0.")
     page.shift_click(*until(lambda: other_place(page)))
     page.shows("Picked places: 2")
+
+
+def test_two_clicked_parts_are_merged_and_split_again(page):
+    before = page.parts()
+    pick_two_places(page)
     page.press("Merge")
     page.shows(f"{before - 1} parts of")
     page.press("Split")
@@ -181,12 +186,7 @@ def other_place(page):
 
 def test_places_are_linked_and_kept_apart(page):
     before = page.parts()
-    page.click(20, 800)
-    page.shows("Click a part")
-    page.click(*until(lambda: page.place_of(0)))
-    page.shows("Selected: part 0.")
-    page.shift_click(*until(lambda: other_place(page)))
-    page.shows("Picked places: 2")
+    pick_two_places(page)
     page.press("Together")
     page.shows(f"{before - 1} parts of")
     page.press("Apart")

@@ -19,7 +19,8 @@ from sdf_dino.parts import batch as batch_module
 from sdf_dino.parts import batch_records
 from sdf_dino.parts.batch import BatchResult, segment_batch
 from sdf_dino.parts.mesh_task import segment_source
-from sdf_dino.parts.segment_request import SegmentRequest, WriteError, result_line
+from sdf_dino.parts.output_files import WriteError
+from sdf_dino.parts.segment_request import SegmentRequest, result_line
 
 
 FORMATS = ("ply", "features.npy")

@@ -9,7 +9,8 @@ from sdf_dino.core.sandbox import Sandbox, SandboxError
 from sdf_dino.data.sources import Source
 from sdf_dino.parts import mesh_task
 from sdf_dino.parts.mesh_task import BatchSettings, segment_source, segment_in_child, share_machine
-from sdf_dino.parts.segment_request import SegmentRequest, WriteError
+from sdf_dino.parts.output_files import WriteError
+from sdf_dino.parts.segment_request import SegmentRequest
 
 VISIBILITY = SegmentRequest()
 

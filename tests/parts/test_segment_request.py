@@ -7,10 +7,10 @@ import trimesh
 
 from sdf_dino.core.errors import ParameterError, SdfDinoError
 from sdf_dino.geometry.loading import load_mesh
-from sdf_dino.parts.segment_request import (
-    SegmentRequest, WriteError, check_not_read, check_writable, fewer_parts, low_confidence, result_row, result_text,
-    target_files, write_target)
+from sdf_dino.parts.output_files import WriteError, check_not_read, check_writable
 from sdf_dino.parts.segment import Segmentation
+from sdf_dino.parts.segment_request import (
+    SegmentRequest, fewer_parts, low_confidence, result_row, result_text, target_files, write_target)
 
 KEEP = SegmentRequest(keep_materials=True)
 

@@ -47,7 +47,7 @@ def shared(folder):
 def space(shared):
     "The workspace with the table open and nothing edited"
     if shared.file != "table.ply": shared.open_file("table.ply")
-    shared.session = shared.scene.session = EditSession(shared.session.ground.found)
+    shared.session = shared.scene.session = EditSession(shared.session.context.found)
     shared.scene.view = shared.view = PageView()
     shared.message, shared.error = "", None
     return shared

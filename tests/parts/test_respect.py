@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sdf_dino.core.errors import ParameterError
 from sdf_dino.geometry.loading import load_mesh
 from sdf_dino.geometry.part_tree import PartTree
-from sdf_dino.parts.seeds import MAX_SEEDS, face_seeds, gathered_seeds, respect_seeds, seeded_tree
+from sdf_dino.parts.respect import MAX_SEEDS, face_seeds, gathered_seeds, respect_seeds, seeded_tree
 from sdf_dino.parts.segment import recut, segment
 
 
