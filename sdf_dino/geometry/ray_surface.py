@@ -20,10 +20,10 @@ from .normalisation import extent_warnings, normalise_mesh
 from .rays import RayScene, cavity_cells
 from .repair import WindingNumber
 from .sampling import MeshField
-from .shells import mesh_shells
+from .shells import border_sides, mesh_shells
 from .surface import zero_set
 from .validation import (
-    clean_face_indices, edge_incidence, is_flat, weld_vertices)
+    clean_face_indices, is_flat, weld_vertices)
 
 # %% ../../nbs/api/geometry/ray_surface.ipynb #2e2b72fe
 _N_PROBES = 1000       # Points of the surface that are checked
@@ -81,8 +81,7 @@ _TREATMENT = {
 def _n_open_edges(mesh):
     "Number of edges that belong to one face only"
     _, faces = weld_vertices(mesh.vertices, mesh.faces)
-    faces = faces[clean_face_indices(faces)]
-    return int((edge_incidence(faces)[0] == 1).sum()) if len(faces) else 0
+    return len(border_sides(faces[clean_face_indices(faces)]))
 
 def _with_open_warning(surface, mesh):
     "The surface of a mesh, with a warning about its treatment where the mesh is open"

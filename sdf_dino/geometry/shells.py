@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from .loading import as_mesh
-from .validation import clean_face_indices, weld_vertices
+from .validation import clean_face_indices, used_vertices, weld_vertices
 
 # %% ../../nbs/api/geometry/shells.ipynb #a63491e2
 def _edge_keys(faces):
@@ -35,10 +35,11 @@ def border_sides(
 
 def _weld_borders(vertices, faces):
     "Vertices (W,3) and faces (F,3), equal vertices one where they lie on borders"
-    used = np.unique(faces)
-    vertices, faces = vertices[used], np.searchsorted(used, faces)
+    used = used_vertices(faces, len(vertices))
+    vertices, faces = vertices[used], (np.cumsum(used) - 1)[faces]
     sound = faces[clean_face_indices(faces)]
     sides = border_sides(sound)
+    if not len(sides): return vertices, faces
     ends = np.concatenate([sound.ravel()[sides], sound[:, [1, 2, 0]].ravel()[sides]])
     on_border = np.isin(faces, ends)
     positions, welded = weld_vertices(vertices, faces)

@@ -16,6 +16,7 @@ import trimesh
 from torch.nn.utils import parametrize
 
 from ..core.errors import ParameterError
+from ..core.runtime import StageTimer
 from ..distill.test_time_adaptation import adapt_head_to_shape
 from ..distill.head import ProjectionHead
 from ..field.decoder import (
@@ -28,7 +29,7 @@ from ..geometry.surface_features import (
     SurfaceFeatures, neighbour_weights, surface_features)
 from ..geometry.visibility import Visibility, affinity_matrix
 from .segment import (
-    LabelSettings, STAGES, Segmentation, StageTimer, check_method, label_faces)
+    LabelSettings, STAGES, Segmentation, check_method, label_faces)
 from .weights import choose_weights, load_weights
 
 # %% ../../nbs/api/parts/learned.ipynb #6e10f90b

@@ -13,6 +13,7 @@ import numpy as np
 import trimesh
 
 from ..core.errors import InputError
+from ..core.runtime import StageTimer
 from ..field.fitting import fit_shape
 from ..geometry.normalisation import Normalisation, normalise_mesh
 from ..geometry.sampling import MeshField, sample_sdf
@@ -21,7 +22,7 @@ from ..geometry.smoothing import smooth_face_labels
 from ..geometry.solid_export import write_solids
 from .editing import (
     PartField, PartFitConfig, fit_part_fields, part_solid, seam_distance)
-from .segment import Segmentation, StageTimer
+from .segment import Segmentation
 from .learned import pick_preset
 from .weights import load_weights
 

@@ -14,6 +14,7 @@ import trimesh
 
 from ..core.checks import check_number, check_path
 from ..core.errors import ParameterError
+from ..core.runtime import StageTimer
 from ..core.sandbox import Sandbox
 from ..geometry.cut_parts import CutParts, cut_mesh, make_disjoint, measure_cut
 from ..geometry.export import part_files
@@ -27,7 +28,7 @@ from ..geometry.sampling import mesh_path
 from ..geometry.solid_export import check_solids, write_solids
 from ..geometry.solid_pieces import (
     MAX_SOLID_RESOLUTION, SOLID_RESOLUTION, THICKNESS, remove_floaters, solid_mesh)
-from .segment import Segmentation, StageTimer, segment
+from .segment import Segmentation, segment
 from .output_files import check_outputs, check_writable, name_write_errors
 
 # %% ../../nbs/api/parts/solids_command.ipynb #1d12a311

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from sdf_dino.core import runtime
-from sdf_dino.core.runtime import available_cores, available_memory, progress
+from sdf_dino.core.runtime import StageTimer, available_cores, available_memory, progress
 
 ALL = 2**63 - 4096      # what version 1 says for no limit
 
@@ -94,3 +94,11 @@ def test_without_stderr_a_loop_has_no_bar(monkeypatch, stream):
     monkeypatch.setattr(sys, "stderr", stream)
     assert list(progress(range(3))) == [0, 1, 2]
     with progress(total=2) as bar: bar.update()
+
+
+def test_the_bar_names_the_stage_at_work():
+    timer = StageTimer(("load", "fit"))
+    timer.finish("load")
+    assert timer._bar.n == 1 and timer._bar.desc.startswith("fit")
+    timer.finish("fit")
+    assert list(timer.seconds) == ["load", "fit"]

@@ -17,7 +17,7 @@ from sdf_dino.geometry.shells import mesh_shells
 from sdf_dino.geometry.surface import zero_set
 from sdf_dino.geometry.validation import MeshRejected
 from sdf_dino.parts.learned import Preset, pick_preset, segment_latent
-from sdf_dino.parts.segment import StageTimer, face_confidence, recut, segment
+from sdf_dino.parts.segment import face_confidence, recut, segment
 
 FEW = {"landmarks": 256, "samples": 1024}
 AS_TRAINED = Preset(FitConfig(5, finetune_steps=20, finetune_points=512), 0, Sampler(2000, 500))
@@ -150,14 +150,6 @@ def test_a_known_shape_takes_the_same_way_as_a_mesh():
 def test_presets_by_name():
     assert pick_preset("best").fit.finetune_steps > pick_preset("fast").fit.finetune_steps
     with pytest.raises(ParameterError, match="fast or best"): pick_preset("good")
-
-
-def test_the_bar_names_the_stage_at_work():
-    timer = StageTimer(("load", "fit"))
-    timer.finish("load")
-    assert timer._bar.n == 1 and timer._bar.desc.startswith("fit")
-    timer.finish("fit")
-    assert list(timer.seconds) == ["load", "fit"]
 
 
 def test_a_flat_mesh_is_refused():
