@@ -77,9 +77,10 @@ def project(tmp_path, monkeypatch):
 
 
 HAS_BENCHMARK = (SHARED / "data" / "psb").exists()
+PUBLISHED = [pytest.param("published", marks=pytest.mark.slow)] * HAS_BENCHMARK
 
 
-@pytest.fixture(scope="session", params=["made_here"] + ["published"] * HAS_BENCHMARK)
+@pytest.fixture(scope="session", params=["made_here", *PUBLISHED])
 def psb(request, tmp_path_factory):
     "A copy of the benchmark: a small one made on the spot, and the published one where it is at hand"
     from benchmark_copies import published, write_small_copy

@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 from benchmark_copies import PARTS
+from damaged_meshes import damaged_mesh, near_surface_points
 
 from sdf_dino.data.psb import CATEGORIES, psb_models
-from sdf_dino.evaluate.distance_backends import damaged_mesh, near_surface_points
 from sdf_dino.geometry.distance import signed_distance
 from sdf_dino.geometry.normalisation import normalise_mesh
 

@@ -125,7 +125,7 @@ def cli_runs(
 # %% ../../nbs/api/cli/research.ipynb #e8629ae6
 @app.command("bench")
 def cli_bench(
-    what: Annotated[str, typer.Argument(help="deepsdf, dino, scale, sdf or segment")],
+    what: Annotated[str, typer.Argument(help="deepsdf, dino, scale or segment")],
     as_json: JsonOption = False,     # JSON in place of words
     rounds: Annotated[int, typer.Option(
         help="Alternating repetitions of ours and the reference; ratios are medians")] = 7,

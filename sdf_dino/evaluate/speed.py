@@ -19,7 +19,6 @@ from ..distill.activations import ActivationCache, activation_moments, drop_page
 from ..distill.dino import DINOConfig, DINOTrainer
 from ..distill.head import HeadConfig
 from ..distill.views import ViewConfig, ViewSampler
-from .distance_backends import bench_distance
 from .segment_speed import bench_segment
 from .training_speed import (
     bench_deepsdf, bench_scale, rate_row, time_alternately)
@@ -118,16 +117,15 @@ def bench_dino(
 
 # %% ../../nbs/api/evaluate/speed.ipynb #284cc0aa
 def run_bench(
-    name:str,         # deepsdf, dino, scale, sdf or segment
+    name:str,         # deepsdf, dino, scale or segment
     rounds:int=7,     # Rounds of each comparison; segment takes three at most
-    device="cpu",     # Where, except for sdf
+    device="cpu",     # Where
 ):
     "Yields {bench, ours, reference, ratio, unit} of a bench; `ParameterError` for another name"
     if name == "deepsdf": yield from bench_deepsdf(rounds=rounds, device=device)
     elif name == "dino": yield from bench_dino(device=device)
     elif name == "scale": yield from bench_scale(steps=3 * rounds, device=device)
-    elif name == "sdf": yield from bench_distance()
     elif name == "segment":
         yield from bench_segment(rounds=min(rounds, 3), device=device)
         yield from bench_features(load_weights("probe9", device), rounds=min(rounds, 3))
-    else: raise ParameterError("bench", f"is {name!r}", "Use deepsdf, dino, scale, sdf or segment")
+    else: raise ParameterError("bench", f"is {name!r}", "Use deepsdf, dino, scale or segment")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SURFACE_TOLERANCE', 'Solid', 'sdf_gradient', 'euclidean_length', 'Placed', 'sample_leaf_surfaces', 'visible_side',
-           'Combination', 'Union', 'Intersection', 'Difference', 'SmoothUnion', 'solid_to_mesh']
+           'Combination', 'Union', 'Intersection', 'Difference', 'solid_to_mesh']
 
 # %% ../../nbs/api/geometry/csg.ipynb #ad828a57
 from functools import reduce
@@ -193,28 +193,6 @@ class Difference(Combination):
         first, *others = self._sdfs(points)
         return reduce(np.maximum, [-d for d in others], first)
     def support(self, directions): return self.solids[0].support(directions)
-
-# %% ../../nbs/api/geometry/csg.ipynb #4de96905
-class SmoothUnion(Combination):
-    "A union with rounded seams, blended in the order given; the SDF is a bound"
-    def __init__(self,
-        *solids:Solid,   # Two or more
-        width:float=.1,  # Distances that differ by less are blended
-    ):
-        super().__init__(*solids)
-        self.width = width
-
-    @property
-    def leaves(self):
-        raise ParameterError("smooth union", "has a surface that is on none of its solids",
-                             "Sample its `solid_to_mesh`")
-    def _blend(self, a, b):
-        return np.minimum(a, b) - np.maximum(self.width - np.abs(a - b), 0)**2/(4*self.width)
-    def sdf(self, points): return reduce(self._blend, self._sdfs(points))
-    def support(self, directions):
-        swell = self.width/4*(len(self.solids) - 1)
-        sharp = reduce(np.maximum, self._supports(directions))
-        return sharp + swell*euclidean_length(*directions.T)
 
 # %% ../../nbs/api/geometry/csg.ipynb #59818a79
 def solid_to_mesh(

@@ -4,7 +4,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from sdf_dino.core.errors import ParameterError
-from sdf_dino.geometry.csg import SmoothUnion, Union, sdf_gradient, solid_to_mesh
+from sdf_dino.geometry.csg import Union, sdf_gradient, solid_to_mesh
 from sdf_dino.geometry.primitives import Box, Cylinder, Sphere
 
 BIG, SMALL, GAP = .5, .32, .65
@@ -51,11 +51,6 @@ def test_flush_faces_are_drawn_once_and_shared_walls_never(shift, half_length):
     assert np.allclose(np.histogram(points[:, 0], 4)[0], np.histogram(expected[:, 0], 4)[0], atol=450)
 
 
-def test_a_smooth_union_is_1_lipschitz():
-    slope = np.linalg.norm(sdf_gradient(SmoothUnion(*BALLS, width=.2), QUERIES), axis=1)
-    assert slope.max() < 1 + 1e-6
-
-
 def test_the_mesh_of_a_union_has_its_volume():
     mesh = solid_to_mesh(Union(*BALLS))
     caps = np.pi*np.array([(BIG - MEETING)**2*(2*BIG + MEETING), (SMALL - GAP + MEETING)**2*(2*SMALL + GAP - MEETING)])/3
@@ -64,7 +59,6 @@ def test_the_mesh_of_a_union_has_its_volume():
 
 @pytest.mark.parametrize("call", [
     lambda: (BALLS[0] & BALLS[1].moved(9)).sample(1, np.random.default_rng(0)),
-    lambda: SmoothUnion(*BALLS).sample(1, np.random.default_rng(0)), lambda: BALLS[0].scaled(0)],
-    ids=["empty intersection", "smooth union", "scale 0"])
+    lambda: BALLS[0].scaled(0)], ids=["empty intersection", "scale 0"])
 def test_what_cannot_be_sampled_or_placed_is_refused(call):
     with pytest.raises(ParameterError): call()

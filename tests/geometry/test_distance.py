@@ -6,9 +6,9 @@ import igl
 import numpy as np
 import pytest
 import trimesh
+from damaged_meshes import difficult_meshes, near_surface_points
 
 from sdf_dino.core.errors import ParameterError
-from sdf_dino.evaluate.distance_backends import difficult_meshes, near_surface_points
 from sdf_dino.geometry import distance
 from sdf_dino.geometry.distance import (
     DistanceMesh, choose_backend, distance_to_faces, nearest_face, signed_distance, subdivide_mesh, warp_module)
@@ -26,6 +26,18 @@ def test_a_united_table_has_exact_distances_even_far_from_its_vertices():
     def error(backend): return np.abs(signed_distance(table, points, backend) - true)[outside]
     assert error("exact").max() < 1e-6 and (not find_spec("pysdf") or error("pysdf").mean() < 1e-3)
     assert (np.sign(signed_distance(table, points)) == np.sign(true)).mean() > .999
+
+
+@pytest.mark.parametrize("backend", ["auto", "exact"])
+@pytest.mark.parametrize("name", MESHES)
+def test_the_sign_survives_what_real_files_have(name, backend):
+    mesh, true_sdf = MESHES[name]
+    points = near_surface_points(mesh, 20_000)
+    found, true = signed_distance(mesh, points, backend), true_sdf(points)
+    clear = np.abs(true) > 2e-3
+    limit = .005 if name == "holes" else .001
+    assert (np.sign(found) != np.sign(true))[clear].mean() <= limit
+    if name == "table": assert np.abs(found - true)[true > 0].max() < 1e-6
 
 
 @pytest.mark.skipif(find_spec("warp") is None, reason="warp is not installed")

@@ -6,7 +6,7 @@ from scipy.spatial import cKDTree
 from sdf_dino.core.errors import ParameterError
 from sdf_dino.geometry.csg import sdf_gradient
 from sdf_dino.geometry.primitives import (
-    Box, Capsule, Cone, Cylinder, Ellipsoid, Frustum, RoundedBox, Sphere, Torus)
+    Box, Capsule, Cylinder, Frustum, RoundedBox, Sphere)
 
 
 def steiner_volume(half_extents, r):
@@ -21,14 +21,12 @@ VOLUMES = {
     Box((.3, .2, .4)): 8*.3*.2*.4,
     RoundedBox((.3, .2, .4), .1): steiner_volume((.3, .2, .4), .1),
     Cylinder(.2, .4): np.pi*.04*.8,
-    Cone(.3, .3): np.pi*.09*.6/3,
     Frustum(.3, .1, .3): np.pi*.6/3*(.09 + .03 + .01),
     Frustum(.1, .3, .2): np.pi*.4/3*(.09 + .03 + .01),
     Capsule(.2, .25): np.pi*.04*.5 + 4/3*np.pi*.008,
-    Torus(.35, .15): 2*np.pi**2*.35*.15**2,
-    Ellipsoid((.4, .3, .15)): 4/3*np.pi*.4*.3*.15,
 }
-SOLIDS = [*VOLUMES.items(), (Cone(.3, .3).scaled(.8).rotated((1, 2, 3), 50).moved(.1, -.2, .3), np.pi*.09*.6/3*.8**3)]
+PLACED = Frustum(.3, .1, .3).scaled(.8).rotated((1, 2, 3), 50).moved(.1, -.2, .3)
+SOLIDS = [*VOLUMES.items(), (PLACED, VOLUMES[Frustum(.3, .1, .3)]*.8**3)]
 each_solid = pytest.mark.parametrize("solid, volume", SOLIDS, ids=lambda value: getattr(value, "kind", ""))
 N = 40_000
 
@@ -80,14 +78,7 @@ def test_the_sdf_is_the_euclidean_distance(solid, volume):
 
 
 @pytest.mark.parametrize("make", [
-    lambda: Sphere(-1.), lambda: Box((.1, np.nan, .1)), lambda: RoundedBox((.1, .2, .2), .15), lambda: Torus(.2, .2)],
-    ids=["negative", "nan", "rounder than thick", "runs into itself"])
+    lambda: Sphere(-1.), lambda: Box((.1, np.nan, .1)), lambda: RoundedBox((.1, .2, .2), .15)],
+    ids=["negative", "nan", "rounder than thick"])
 def test_impossible_sizes_are_refused(make):
     with pytest.raises(ParameterError): make()
-
-
-def test_the_ellipsoid_keeps_precision_on_its_axes():
-    points = np.array([[0, 0, 0], [.2, 0, 0], [.4, 0, 0], [.3, 1e-20, 0], [1e-9, .25, 1e-9], [5, 0, 0], [0, 0, .15]])
-    distance = Ellipsoid((.4, .3, .15)).sdf(points)
-    assert np.allclose(distance[[0, 5, 6]], [-.15, 4.6, 0], atol=1e-14) and abs(distance[2]) < 1e-14
-    assert np.allclose(Ellipsoid((.3, .3, .3)).sdf(points), Sphere(.3).sdf(points), atol=1e-15)
