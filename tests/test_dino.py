@@ -211,6 +211,7 @@ def test_a_killed_training_resumes_to_the_same_bits(folder, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(undisturbed.parameters(), resumed.parameters()))
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_loss_of_one_and_resume_exactly(folder, tmp_path):
     from test_dino import train_interrupt_and_resume   # by a name that the children can import
     one, history = train_head_files(

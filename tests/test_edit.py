@@ -48,6 +48,7 @@ def rough():
     return mesh
 
 
+@pytest.mark.slow
 def test_closed_parts_from_the_command_line(rough, tmp_path):
     rough.export(tmp_path / "coarse.glb")
     words = ("solids", tmp_path / "coarse.glb", "-o", tmp_path / "parts.glb", "--parts", 2)
