@@ -57,7 +57,8 @@ def training_blocks(
     differences = PairedDifferences(comparison.scores, comparison.metric, "learned", CONTROLS)
     return ["## What training adds",
             "These methods share samples, part tree, labels and borders, and differ in their "
-            "features only; `visibility_512` differs from `visibility` in the number of samples.",
+            "features only; `visibility_512` differs from `visibility` in the number of samples. "
+            "Differences are those of the same shapes and seeds.",
             _markdown(table), _markdown(differences(figures, lines)), comparison.findings]
 
 # %% ../../nbs/api/evaluate/page_writer.ipynb #8265e9fa
@@ -133,8 +134,8 @@ def overview_markdown(
         "[Co-segmentation](co_segmentation.md) asks whether a part has the same name on all "
         "meshes of a category. "
         "[Negative results](negative_results.md) lists what did not work.",
-        "Part labels only score the results. They train nothing and choose no checkpoint, seed or "
-        "number of parts.",
+        "Labels score the results, and chose settings on development shapes. They train nothing "
+        "and choose no checkpoint or seed. Unless k is estimated, it is given to every method.",
         "## Methods", _markdown(methods_table())]) + "\n"
 
 # %% ../../nbs/api/evaluate/page_writer.ipynb #585246d3

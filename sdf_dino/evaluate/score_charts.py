@@ -92,6 +92,15 @@ def median_shapes(
 # %% ../../nbs/api/evaluate/score_charts.ipynb #acf038b7
 _SIDE = 330     # Side of a picture, pixels
 
+def _telling_view(mesh, drawn, found):
+    "Of eight directions around a mesh the one that shows most of the area where labels differ"
+    angle = np.arange(-1, 7)*np.pi/4 - .56        # the second is the usual direction
+    views = np.stack([np.cos(angle), np.sin(angle), np.full(8, .42)], 1)
+    seen = (mesh.face_normals @ views.T).clip(0)*mesh.area_faces[:, None]
+    shown = seen[drawn != found].sum(0)
+    return tuple(views[shown.argmax()])
+
+# %% ../../nbs/api/evaluate/score_charts.ipynb #6083b1e5
 def _kept_labels(rows):
     "(labels, row) of the first seed whose labels were kept; no labels when none were"
     for _, row in rows.sort_values("seed").iterrows():
@@ -110,14 +119,15 @@ def compared_parts(
     mesh = trimesh.Trimesh(upright, model.mesh.faces, process=False)
     modal = [s for s in model.segmentations() if len(np.unique(s)) == model.n_segments()]
     drawn = np.unique(modal[0], return_inverse=True)[1]
-    pictures, captions = [render_mesh(mesh, drawn, _SIDE)], [f"{model.category} {model.id}"]
+    found, captions = [drawn], [f"{model.category} {model.id}"]
     for method in methods:
         rows = scores[(scores["method"] == method) & (scores["id"] == model.id)]
         labels, row = _kept_labels(rows)
         if labels is None: labels = np.zeros_like(drawn)
-        pictures.append(render_mesh(mesh, match_labels(drawn, labels), _SIDE))
+        found.append(match_labels(drawn, labels))
         captions.append(f"{row['rand_index_error']:.3f}" + (" (failed)" if row["failed"] else ""))
-    return pictures, captions
+    view = _telling_view(mesh, drawn, found[-1])
+    return [render_mesh(mesh, labels, _SIDE, view, zoom=1.) for labels in found], captions
 
 _PER_ROW = 7                               # Meshes side by side in a gallery
 _ROW_NAMES = {"visibility": "segment"}     # As a user calls the method
