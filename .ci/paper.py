@@ -2,6 +2,7 @@
 import re
 from pathlib import Path
 
+from sdf_dino.evaluate.benchmark import HUMAN_RAND_INDEX_ERROR
 from sdf_dino.evaluate.report import load_scores, paired_difference, saved_lines
 
 root = Path(__file__).resolve().parents[1]
@@ -10,6 +11,7 @@ HEAD = r"""% Written by `make paper` from figures/. Do not edit.
 \newcommand{\num}[1]{\saved{num:#1}}
 \newcommand{\spread}[1]{\saved{spread:#1}}
 \newcommand{\difference}[1]{\saved{difference:#1}}
+\newcommand{\category}[1]{\saved{category:#1}}
 """
 
 
@@ -27,8 +29,19 @@ def score_line(lines, key):
     return hits[0]
 
 
+def category_error(key):
+    "The mean Rand-index error of method:category; that of people is the published one"
+    method, category = key.split(":")
+    if method == "people": return HUMAN_RAND_INDEX_ERROR[category]
+    scores = load_scores(root / "figures" / "scores_psb.csv")
+    rows = scores[(scores.method == method) & (scores.category == category)]
+    if rows.empty: raise SystemExit(f"paper.tex: {key}: no saved scores")
+    return rows.rand_index_error.mean()
+
+
 def text(kind, key, lines):
     "What stands in the paper for one command"
+    if kind == "category": return plain(category_error(key))
     if kind == "difference":
         path, metric, method, other = key.split(":")
         found = paired_difference(load_scores(root / "figures" / path), metric, method, other)
@@ -41,7 +54,7 @@ def text(kind, key, lines):
 def numbers():
     "The whole file"
     lines = saved_lines(root / "figures")
-    commands = re.findall(r"\\(num|spread|difference)\{([^}]+)\}", (root / "paper" / "paper.tex").read_text(encoding="utf-8"))
+    commands = re.findall(r"\\(num|spread|difference|category)\{([^}]+)\}", (root / "paper" / "paper.tex").read_text(encoding="utf-8"))
     found = {f"{kind}:{key}": text(kind, key, lines) for kind, key in commands}
     entries = [f"\\expandafter\\def\\csname saved@{name}\\endcsname{{{value}}}" for name, value in sorted(found.items())]
     return HEAD + "\n".join(entries) + "\n"

@@ -41,7 +41,8 @@ def site_path(path):
 
 def mathml(match):
     "A formula in LaTeX as MathML, which needs no script in the browser"
-    return convert(match[2].strip(), "block" if match[1] == "$$" else "inline")
+    if match[1] == "$": return convert(match[2].strip(), "inline")
+    return f'<span class="formula">{convert(match[2].strip(), "block")}</span>'
 
 
 def prepared(text, origin):
@@ -184,7 +185,7 @@ def navigation():
         return [*first, *(p for p in found if p not in first)]
     packages = ["core", "geometry", "data", "field", "distill", "parts", "evaluate", "cli"]
     nav = [
-        {"Use": ["index.md", *pages("use", "use/index.md"), "view.md", "faq.md"]},
+        {"Use": ["index.md", *pages("use", "use/index.md"), "view.md", "performance.md", "faq.md"]},
         {"Learn": [*pages("learn", "learn/index.md"), {"Experiments": pages("learn/experiments")},
                    "glossary.md"]},
         {"Results": pages("results", "results/index.md")},

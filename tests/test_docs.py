@@ -30,7 +30,7 @@ def test_the_numbers_of_the_paper_are_the_saved_ones():
 
 def test_no_score_in_the_paper_is_typed():
     body = paper.partition(r"\begin{document}")[2]
-    body = re.sub(r"\[-\.45,\.45\]|width=[.\d]*", "", re.sub(r"\\(num|spread|difference)\{[^}]+\}", "", body))
+    body = re.sub(r"\[-\.45,\.45\]|width=[.\d]*", "", re.sub(r"\\(num|spread|difference|category)\{[^}]+\}", "", body))
     assert re.findall(r"\d*\.\d+", body) == []
 
 
@@ -40,6 +40,21 @@ def test_citations_references_and_figures_of_the_paper_exist():
     assert cited == set(re.findall(r"^@\w+\{([^,]+),", entries, re.M))
     assert named("ref") <= named("label")
     assert all((root / "figures" / f"{name}.pdf").exists() for name in named("includegraphics"))
+
+
+def unmatched(text):
+    "What is wrong with braces and environments of LaTeX"
+    text = re.sub(r"(?<!\\)%.*", "", text)
+    open_ones = []
+    for kind, name, brace in re.findall(r"\\(begin|end)\{(\w+\*?)\}|(?<!\\)([{}])", text):
+        if kind == "begin" or brace == "{": open_ones.append(name or brace)
+        elif not open_ones or open_ones.pop() != (name or "{"): return f"no start of {name or brace}"
+    return f"no end of {open_ones[-1]}" if open_ones else None
+
+
+def test_braces_and_environments_of_the_paper_match():
+    assert unmatched(paper) is None
+    assert unmatched(r"\begin{table} \end{table*}") and unmatched(r"\emph{a") and unmatched("}")
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="LaTeX is not installed")

@@ -5,6 +5,7 @@ import math
 import pytest
 from conftest import NOTEBOOKS, ROOT, run
 from faults import Program
+from saved_outputs import key_numbers
 
 TEST_NOTEBOOK = """
 import os, sys
@@ -38,17 +39,27 @@ def numbers(value):
 def run_notebook(path, data): return Program(TEST_NOTEBOOK, path, env={"SDF_DINO_DATA": str(data)}).finish()
 
 
+SLOW = {"tutorials/image_to_3d", "tutorials/many_meshes", "tutorials/own_meshes", "tutorials/score_your_method",
+        "experiments/naming", "api/evaluate/segment_speed", "api/evaluate/training_speed"}      # ten seconds and more
 DEAR_ONES_FIRST = sorted(NOTEBOOKS, key=lambda path: "api" in path.parts)
+EACH = [pytest.param(path, marks=[pytest.mark.slow] * (name_of(path) in SLOW), id=name_of(path)) for path in DEAR_ONES_FIRST]
 
 
-@pytest.mark.parametrize("path", DEAR_ONES_FIRST, ids=name_of)
+def test_the_slow_notebooks_exist(): assert SLOW <= set(map(name_of, NOTEBOOKS))
+
+
+@pytest.mark.parametrize("path", EACH)
 def test_notebook(path, tmp_path):
     done = run_notebook(path, tmp_path)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     if not has_parameters(path): return
     (metrics,) = tmp_path.glob("runs/*/*/metrics.json")
-    found = list(numbers(json.loads(metrics.read_text())))
+    metrics = json.loads(metrics.read_text())
+    found = list(numbers(metrics))
     assert found and all(map(math.isfinite, found)), "a run leaves its numbers"
+    for name, saved in key_numbers(path.stem).items() if path.parent.name == "pipeline" else ():
+        tolerance = max(.0005, min(.05, saved / 3))         # another processor rounds differently
+        assert metrics[name] == pytest.approx(saved, abs=tolerance), f"{name}: the saved outputs are of another state"
 
 
 def test_a_failing_notebook_fails(tmp_path):

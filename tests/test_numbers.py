@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from saved_outputs import key_numbers, saved_outputs
 
 from sdf_dino.evaluate.metrics import rand_index_error
 from sdf_dino.geometry.clustering import label_agreement, neighbour_creases, spectral_features
@@ -16,6 +18,7 @@ from sdf_dino.geometry.visibility import affinity_matrix, visibility_from_field
 from sdf_dino.parts.learned import segment_latent
 from sdf_dino.parts.segment import segment
 
+FIGURES = Path(__file__).parents[1] / "figures"
 KNOWN = json.loads((Path(__file__).parent / "probe_numbers.json").read_text())
 QUERY = np.random.default_rng(0).uniform(-.45, .45, (200, 3))
 
@@ -87,6 +90,32 @@ def test_a_random_compound(seed):
 @pytest.mark.parametrize("method", ["visibility", "learned"])
 def test_segment_of_a_mesh(method):
     assert differences(mesh_numbers(method), KNOWN[f"segment_table_{method}"]) == []
+
+
+def test_notebooks_show_what_the_probe_runs_measured():
+    "figures/results.json holds the metrics of `sdf_dino run all probe`; notebooks show smaller runs on shipped weights"
+    results = json.loads((FIGURES / "results.json").read_text())
+    layers, _ = saved_outputs("05_layer_probe")
+    for features in ("xyz", "layer_0", "layer_1", "layer_2", "all_layers"):
+        assert layers[0].loc["mean", features] == pytest.approx(results["probe"][features]["mean"][0], abs=.1)
+    affinity = key_numbers("06_visibility")["mean_ari_spectral"]
+    assert affinity == pytest.approx(results["visibility"]["spectral"]["mean"][0], abs=.05)
+    recipe, measured = key_numbers("07_dino"), results["dino"]
+    assert recipe["mean_ari_kmeans"] == pytest.approx(measured["kmeans"]["mean"][0], abs=.1)
+    assert recipe["mean_ari_argmax"] == pytest.approx(measured["argmax"]["mean"][0], abs=.1)
+    parts = key_numbers("08_segment")
+    assert parts["ari_true_k"] == pytest.approx(results["segment"]["true_k"], abs=.05)
+    assert parts["ari_auto"] == pytest.approx(results["segment"]["auto"], abs=.05)
+    assert f"in {results['mesh']['parts']} parts" in saved_outputs("08_segment")[1]
+
+
+def test_the_benchmark_notebook_shows_the_scores_of_the_tables():
+    table = saved_outputs("10_benchmark")[0][0].reset_index()
+    table.columns = ["test", "method", *table.columns[2:]]
+    shown = table[table.test == "probe_shapes"].set_index("method").ari.astype(float)
+    scores = pd.read_csv(FIGURES / "scores_probe_shapes.csv")
+    scores = scores[scores.id.isin(["snowman", "lollipop", "mushroom"])].groupby("method").ari.mean()
+    for method in ("kmeans_xyz", "visibility"): assert shown[method] == pytest.approx(scores[method], abs=.1)
 
 
 if __name__ == "__main__":

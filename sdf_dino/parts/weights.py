@@ -152,6 +152,8 @@ def _card_entries(folder, path):
         entries.setdefault("licence of the data", licence)
     if "scores" in entries:
         entries["scores"] = {key: _score_text(score) for key, score in entries["scores"].items()}
+    if "command" in entries and "commit" in entries:        # jobs are renamed now and then
+        entries["command at the commit"] = entries.pop("command")
     return entries
 
 def _card_section(folder, path):
