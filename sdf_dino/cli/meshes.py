@@ -192,6 +192,8 @@ _Thickness = Annotated[float, typer.Option(
 _Primitives = Annotated[Path, typer.Option(
     help="Also fit a box, ball, cylinder, capsule, frustum or tube to each part: *.json, or "
     "*.scad for OpenSCAD")]
+_SessionOfSolids = Annotated[Path, typer.Option(
+    help="Session that `view` has saved: its edits are applied before the cut")]
 _Fit = Annotated[bool, typer.Option(
     "--fit", help="Learn the field of each part in place of a cut; for coarse and noisy meshes")]
 
@@ -225,6 +227,7 @@ def cli_solids(
         help="Optimiser steps per part of --fit, after half as many to find the boundaries")] = 400,
     device: DeviceOption = "auto",       # Where networks run
     seed: SeedOption = 0,                # Seed of samples and clusters
+    edits: _SessionOfSolids = None,      # Edits of a session
     as_json: JsonOption = False,         # JSON in place of words
     force: Annotated[bool, typer.Option("--force", help="Overwrite the output")] = False,
 ):
@@ -234,7 +237,7 @@ def cli_solids(
     from sdf_dino.parts.solids_command import SolidsRequest, solids_command
     request = SolidsRequest(
         parts, method, resolution, thickness, remove_floaters, primitives, as_primitives, pegs,
-        clearance, tuple(move), tuple(scale), fit, preset, steps, device, seed)
+        clearance, tuple(move), tuple(scale), fit, preset, steps, device, seed, edits)
     row = solids_command(mesh, out, request, force)
     typer.echo(json.dumps(row) if as_json else _solids_text(row))
     if not row["closed"]: raise typer.Exit(3)
@@ -291,7 +294,8 @@ def cli_name(
         "-o", "--out", help="Target folder: a GLB for each mesh, and names.json")],
     names: Annotated[str, typer.Option(
         help="How many names; auto to estimate it")] = "auto",
-    parts: PartsOption = "auto",         # Number of parts of meshes that have none yet
+    parts: Annotated[str, typer.Option(
+        help="Number of parts of each mesh that has none yet; auto to estimate it")] = "auto",
     seed: SeedOption = 0,                # Seed of the samples
     workers: WorkersOption = 0,          # Meshes at a time
     seconds: SecondsOption = 600.,       # Time limit of one mesh

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['N_VIEW_LANDMARKS', 'N_VIEW_SAMPLES', 'MAX_STRETCH', 'TOKEN_DINO', 'TOKEN_HEAD', 'TokenViews', 'token_inputs',
            'stretched', 'token_views', 'TokenConfig', 'koleo_loss', 'anchor_loss', 'TokenTrainer', 'train_part_tokens',
-           'part_token_features']
+           'part_token_features', 'part_prototypes']
 
 # %% ../../nbs/api/distill/part_tokens.ipynb #d9e9bf3e
 import copy
@@ -104,10 +104,10 @@ class TokenConfig:
     batch:int = 32             # Shapes in a batch
     koleo:float = .1           # Weight of the KoLeo loss
     anchor:float = 1.          # Weight of the anchor to the inputs
-    noise:float = 0.           # Noise on the student's inputs, in standard deviations
+    noise:float = .3           # Noise on the student's inputs, in standard deviations
 
 TOKEN_DINO = DINOConfig(steps=600, lr=1e-3, momentum=.99, teacher_temp_end=.04, sinkhorn=True)
-TOKEN_HEAD = HeadConfig(widths=(128, 96), prototypes=64, attend=2)
+TOKEN_HEAD = HeadConfig(widths=(128, 96), prototypes=64)
 
 def koleo_loss(
     features:torch.Tensor,   # (N,D)
@@ -232,15 +232,23 @@ def train_part_tokens(
     history = [trainer.step(number) for number in range(dino.steps)]
     return trainer.teacher.eval(), history
 
-@torch.no_grad()
+def _read_parts(network, shapes):
+    "Features (P,64) at unit length and prototype logits (P,K) of each shape"
+    for samples in shapes:
+        inputs, affinity = (torch.from_numpy(array)[None] for array in token_inputs(samples))
+        with torch.no_grad(): features, logits = network(inputs, affinity)
+        yield F.normalize(features[0], dim=-1).numpy().astype(float), logits[0].numpy()
+
 def part_token_features(
     network:ProjectionHead,   # As `train_part_tokens` gives it
     shapes:list,              # `PartSamples`
 )->list:                      # (P,64) of each, at unit length
     "Learned features of the parts of each shape"
-    features = []
-    for samples in shapes:
-        inputs, affinity = token_inputs(samples)
-        found, _ = network(torch.from_numpy(inputs)[None], torch.from_numpy(affinity)[None])
-        features.append(F.normalize(found[0], dim=-1).numpy().astype(float))
-    return features
+    return [features for features, _ in _read_parts(network, shapes)]
+
+def part_prototypes(
+    network:ProjectionHead,   # As `train_part_tokens` gives it
+    shapes:list,              # `PartSamples`
+)->list:                      # (P,) of each
+    "The strongest prototype of each part, which means the same on all shapes"
+    return [logits.argmax(1) for _, logits in _read_parts(network, shapes)]

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NAMING_METHODS', 'NamedParts', 'turned_mesh', 'modal_segmentation', 'benchmark_parts', 'compound_parts', 'noise',
-           'coordinates', 'principal_coordinates', 'statistics', 'with_neighbours', 'naming_scores', 'best_naming',
-           'retrieval_scores', 'category_naming', 'mean_and_error']
+           'coordinates', 'principal_coordinates', 'statistics', 'with_neighbours', 'label_scores', 'naming_scores',
+           'best_naming', 'retrieval_scores', 'category_naming', 'naming_lines']
 
 # %% ../../nbs/api/evaluate/naming.ipynb #208c7a51
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 from ..core.errors import ParameterError
 from ..data.psb import PSBModel
 from .co_segmentation import vote_scores
+from .runner import result_lines
 from ..geometry.clustering import kmeans_labels
 from ..geometry.csg import solid_to_mesh
 from sdf_dino.geometry.part_descriptors import (
@@ -134,7 +135,7 @@ def with_neighbours(
 
 NAMING_METHODS = {    # Name → function: [`PartSamples`] → [(P,D)]
     "noise": noise, "coordinates": coordinates, "principal_coordinates": principal_coordinates}
-NAMING_METHODS |= {group: partial(statistics, groups=[group]) for group in PART_GROUPS}
+NAMING_METHODS |= {f"part_{group}": partial(statistics, groups=[group]) for group in PART_GROUPS}
 NAMING_METHODS |= {"statistics": statistics, "with_neighbours": with_neighbours}
 
 # %% ../../nbs/api/evaluate/naming.ipynb #99c442e8
@@ -144,6 +145,13 @@ def _named_samples(shapes, label_of_part):
                             for label, shape in zip(label_of_part, shapes)])
     true = np.concatenate([shape.names for shape in shapes])
     return found[true != ""], true[true != ""]
+
+def label_scores(
+    shapes:list,    # `NamedParts`
+    labels:list,    # Label of each part, (P,) of each, which mean the same on all shapes
+)->dict:            # miou, acc
+    "How well labels agree with names, when each label takes the name that it overlaps most"
+    return vote_scores(*_named_samples(shapes, labels))
 
 def naming_scores(
     shapes:list,    # `NamedParts` of one category
@@ -155,16 +163,14 @@ def naming_scores(
     rows = np.concatenate(vectors)
     k = min(k, len(np.unique(rows, axis=0)))
     ends = np.cumsum([len(own) for own in vectors])[:-1]
-    labels = np.split(kmeans_labels(rows, k, seed), ends)
-    return vote_scores(*_named_samples(shapes, labels))
+    return label_scores(shapes, np.split(kmeans_labels(rows, k, seed), ends))
 
 def best_naming(
     shapes:list,    # `NamedParts` of one category
 )->dict:            # miou, acc
     "What is possible with these cuts: each part takes the name that most of its samples have"
     names = np.unique(np.concatenate([shape.part_names for shape in shapes]))
-    labels = [np.searchsorted(names, shape.part_names) for shape in shapes]
-    return vote_scores(*_named_samples(shapes, labels))
+    return label_scores(shapes, [np.searchsorted(names, shape.part_names) for shape in shapes])
 
 # %% ../../nbs/api/evaluate/naming.ipynb #306e723c
 @dataclass
@@ -211,11 +217,14 @@ def retrieval_scores(
     return table.mean().to_dict()
 
 # %% ../../nbs/api/evaluate/naming.ipynb #302a60ae
+def _names_of(shapes): return np.unique(np.concatenate([shape.names for shape in shapes]))
+
 def category_naming(
     shapes:list,       # `NamedParts` of any categories
     vectors:list,      # (P,D) of each
-    seeds:int=1,       # Seeds of k-means
-)->pd.DataFrame:       # A row a category: miou, acc, miou_32, acc_32, and the retrieval's
+    seed:int=0,        # Seed of k-means
+    labels:list=None,  # Shared label of each part, (P,) of each, scored too; None: none
+)->pd.DataFrame:       # A row a category: miou, miou_32, the retrieval's, and miou_labels
     "Naming with as many clusters as names and with 32, and retrieval within each category"
     categories = np.array([shape.category for shape in shapes])
     rows = {}
@@ -223,17 +232,29 @@ def category_naming(
         index = np.flatnonzero(categories == category)
         own = [shapes[i] for i in index]
         of_own = [vectors[i] for i in index]
-        n_names = len(np.unique(np.concatenate([shape.names[shape.names != ""] for shape in own])))
-        by_k = {}
-        for suffix, k in (("", n_names), ("_32", 32)):
-            scores = [naming_scores(own, of_own, k, seed) for seed in range(seeds)]
-            for metric in ("miou", "acc"):
-                by_k[metric + suffix] = np.mean([score[metric] for score in scores])
-        rows[category] = by_k | retrieval_scores(own, of_own)
-    return pd.DataFrame(rows).T
+        n_names = (_names_of(own) != "").sum()
+        row = rows[category] = retrieval_scores(own, of_own)
+        row["miou"] = naming_scores(own, of_own, n_names, seed)["miou"]
+        row["miou_32"] = naming_scores(own, of_own, 32, seed)["miou"]
+        if labels is not None:
+            row["miou_labels"] = label_scores(own, [labels[i] for i in index])["miou"]
+    return pd.DataFrame(rows).T.rename_axis("id")
 
-def mean_and_error(
-    table:pd.DataFrame,   # A row a category
-)->pd.DataFrame:          # A row a metric: mean, error
-    "Mean over categories and its standard error"
-    return pd.DataFrame({"mean": table.mean(), "error": table.sem()})
+def _score_rows(table, metrics):
+    "Rows as `result_lines` takes them"
+    return [{"id": row["id"], "seconds": None, "scores": row[metrics].to_dict()}
+            for _, row in table.iterrows()]
+
+def naming_lines(
+    test:str,               # Name of the test
+    scores:pd.DataFrame,    # method, seed, id (category), and a column a metric
+    n_shapes:int,           # Shapes behind the scores
+)->list:                    # As `result_lines` gives them
+    "Result lines of many `category_naming` tables"
+    lines = []
+    metrics = scores.columns.drop(["method", "seed", "id"])
+    for method, own in scores.groupby("method", sort=False):
+        known = [metric for metric in metrics if own[metric].notna().all()]
+        runs = [_score_rows(table, known) for _, table in own.groupby("seed")]
+        lines += result_lines(test, method, runs, "scores")
+    return [{**line, "shapes": n_shapes} for line in lines]

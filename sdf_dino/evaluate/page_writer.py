@@ -131,8 +131,8 @@ def overview_markdown(
         "architecture, and on no test significantly better than visibility. "
         "`spectral_exact` measures visibility by exact distances on 512 points, without "
         "extension and borders. More is better for ARI, less for the Rand-index error.",
-        "[Co-segmentation](co_segmentation.md) asks whether a part has the same name on all "
-        "meshes of a category. "
+        "[Co-segmentation](co_segmentation.md) asks whether points have the name of their part on "
+        "all meshes of a category, [Names of parts](naming.md) the same of parts of turned shapes. "
         "[Negative results](negative_results.md) lists what did not work.",
         "Labels score the results, and chose settings on development shapes. They train nothing "
         "and choose no checkpoint or seed. Unless k is estimated, it is given to every method.",

@@ -101,7 +101,7 @@ def results_table(
         best = _best_methods(scores, column.direction)
         texts[column.title] = {m: _cell_text(row, m in best) for m, row in scores.iterrows()}
         times = scores["seconds_per_shape"].dropna().to_dict() | times   # the first column counts
-    if seconds:
+    if seconds and times:
         texts["seconds per shape"] = {m: f"{t:.1f}" for m, t in times.items() if m != "human"}
     table = pd.DataFrame(texts).fillna("–")
     table.index.name = "method"

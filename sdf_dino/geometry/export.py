@@ -114,8 +114,9 @@ def part_scene(
 # %% ../../nbs/api/geometry/export.ipynb #fa169d35
 def finish_tree(
     tree,          # The JSON of a glTF whose materials are named part_<number>
+    names={},      # Part → name of its node in place of part_<number>
 ):
-    "Exact linear colours, which trimesh rounds to bytes, and the placement as offset and scale"
+    "Exact linear colours, which trimesh rounds, the placement as offset and scale, and names"
     for material in tree["materials"]:
         part = int(material["name"].removeprefix("part_"))
         color = [*linear_colors(part).tolist(), 1.]
@@ -125,6 +126,9 @@ def finish_tree(
         matrix = node.pop("matrix")
         node["translation"] = matrix[12:15]
         node["scale"] = [matrix[0]]*3
+    nodes = {f"part_{part}": name for part, name in names.items()}
+    for node in tree["nodes"]:
+        if node.get("name") in nodes: node["name"] = nodes[node["name"]]
 
 def glb_bytes(
     mesh,          # Anything with `vertices` (V,3) and `faces` (F,3)
@@ -192,6 +196,7 @@ def html_text(
 def part_table(
     mesh,          # Anything with `vertices` (V,3) and `faces` (F,3)
     labels,        # Part of each face, (F,)
+    names={},      # Part → name in place of part_<number>
 )->dict:
     """{mesh, faces, parts: [{part, name, color, faces, area}], labels}: the file, areas in the
     square of its unit, and the part of each face as `label_runs` writes it"""
@@ -199,7 +204,7 @@ def part_table(
     rows = []
     for part, piece in part_meshes(mesh, labels).items():
         color = "#%02x%02x%02x" % tuple(part_colors(part).tolist())
-        rows.append({"part": part, "name": f"part_{part}", "color": color,
+        rows.append({"part": part, "name": names.get(part, f"part_{part}"), "color": color,
                      "faces": len(piece.faces), "area": float(piece.area)})
     return {"mesh": str(mesh.metadata.get("source", "")), "faces": len(np.asarray(mesh.faces)),
             "parts": rows, "labels": label_runs(labels)}

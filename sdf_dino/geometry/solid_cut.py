@@ -162,6 +162,17 @@ def _cut_off(piece, parts, cells):
 _SPECK = 1e-3     # Pieces below this share of their part are specks
 _NOTHING = 1e-10  # Share of the whole below which a piece is rounding
 
+_REACHES = (.01, 1.)    # Where a neighbour is looked for, cube units; a short search is much faster
+
+def _nearest_part(speck, main, part):
+    "The part other than its own that is nearest to a speck; its own where there is no other"
+    others = {q: s for q, s in main.items() if q != part and not s.is_empty()}
+    for reach in _REACHES:
+        gaps = {q: speck.min_gap(s, reach) for q, s in others.items()}
+        nearest = min(gaps, key=gaps.get, default=part)
+        if gaps.get(nearest, 0.) < reach: break
+    return nearest
+
 def _join_specks(solids, whole):
     "{part: solid} without specks: they go to the part that is nearest to them"
     main, specks = {}, []
@@ -172,8 +183,7 @@ def _join_specks(solids, whole):
         small = [p for p, keep in zip(pieces, is_main) if not keep]
         specks += [(part, p) for p in small if p.volume() > _NOTHING*whole]
     for part, speck in specks:
-        gaps = {q: speck.min_gap(s, 1.) for q, s in main.items() if q != part and not s.is_empty()}
-        nearest = min(gaps, key=gaps.get, default=part)
+        nearest = _nearest_part(speck, main, part)
         main[nearest] = main[nearest] + speck
     return {part: solid for part, solid in main.items() if not solid.is_empty()}
 

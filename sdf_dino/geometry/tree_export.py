@@ -7,6 +7,7 @@ __all__ = ['TREE_FORMATS', 'nested_parts', 'tree_record', 'tree_scene', 'is_tree
 
 # %% ../../nbs/api/geometry/tree_export.ipynb #f85ff446
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,16 +42,25 @@ def nested_parts(
     return next(iter(node.values()))
 
 # %% ../../nbs/api/geometry/tree_export.ipynb #5037a0fc
+def _with_names(node, names):
+    "A tree whose leaves have the number and the name of their part"
+    if "children" in node:
+        return {**node, "children": [_with_names(child, names) for child in node["children"]]}
+    part = int(node["name"].removeprefix("part_"))
+    return {"part": part, "name": names.get(part, node["name"])}
+
 def tree_record(
     mesh,              # Anything with `vertices` (V,3) and `faces` (F,3)
     labels,            # Part of each face, (F,)
     tree:PartTree,     # The tree that the labels are a cut of
     nested:dict,       # As `nested_parts` gives it
     sample_of_face,      # Leaf of the tree at each face, (F,): a sample, or a shell
+    names={},          # Part → name in place of part_<number>
 )->dict:
     "The tree, the table of parts, and what another cut needs, as plain values"
-    return {**part_table(mesh, labels), "tree": nested, "estimated_parts": tree.estimated_k(),
-            "merges": np.asarray(tree.merges).tolist(), "heights": tree.heights.tolist(),
+    return {**part_table(mesh, labels, names), "tree": _with_names(nested, names),
+            "estimated_parts": tree.estimated_k(), "merges": np.asarray(tree.merges).tolist(),
+            "heights": tree.heights.tolist(),
             "sample_of_face": np.asarray(sample_of_face).tolist()}
 
 def tree_scene(
@@ -86,6 +96,7 @@ def write_tree(
     nested:dict,       # As in `tree_record`
     sample_of_face,      # As in `tree_record`
     path,              # Target: *.tree.json or *.tree.glb
+    names={},          # As in `tree_record`
 )->Path:
     "Write a part tree; `ParameterError` for another ending"
     if not is_tree_file(path):
@@ -93,9 +104,9 @@ def write_tree(
                              f"Name it *{' or *'.join(TREE_FORMATS)}")
     if Path(path).suffix.lower() == ".glb":
         scene = tree_scene(mesh, labels, nested)
-        content = export_glb(scene, tree_postprocessor=finish_tree)
+        content = export_glb(scene, tree_postprocessor=partial(finish_tree, names=names))
     else:
-        record = tree_record(mesh, labels, tree, nested, sample_of_face)
+        record = tree_record(mesh, labels, tree, nested, sample_of_face, names)
         content = (json.dumps(record, indent=1) + "\n").encode()
     write_bytes(path, content)
     return Path(path)

@@ -152,7 +152,7 @@ class EditedSegmentation(Segmentation):
         if not is_tree_file(path):
             return write_named_parts(self.mesh, self.labels, self.names, path)[0]
         return write_tree(self.mesh, self.labels, self.tree, self.nested(),
-                          self.basis.sample_of_face, path)
+                          self.basis.sample_of_face, path, self.names)
 
 def _edited(context, state, edits):
     "The segmentation of a state"

@@ -9,6 +9,7 @@ __all__ = ['LabelledParts', 'untrusted_mesh', 'files_of_parts', 'read_parts', 'w
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -169,18 +170,12 @@ def read_parts(
 # %% ../../nbs/api/parts/labelled_parts.ipynb #67404f2d
 def _named_glb(mesh, labels, names):
     "A GLB whose nodes have the names of the parts"
-    node_names = {f"part_{part}": name for part, name in names.items()}
-    def finish(tree):
-        finish_tree(tree)
-        for node in tree["nodes"]:
-            if node.get("name") in node_names: node["name"] = node_names[node["name"]]
+    finish = partial(finish_tree, names=names)
     return export_glb(part_scene(mesh, labels), tree_postprocessor=finish)
 
 def _named_json(mesh, labels, names):
     "A table of parts with their names"
-    table = part_table(mesh, labels)
-    for row in table["parts"]: row["name"] = names.get(row["part"], row["name"])
-    return (json.dumps(table, indent=1) + "\n").encode()
+    return (json.dumps(part_table(mesh, labels, names), indent=1) + "\n").encode()
 
 def _named_obj(mesh, labels, names, mtl):
     "An OBJ whose objects have the names of the parts"

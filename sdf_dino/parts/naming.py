@@ -246,4 +246,5 @@ def naming_text(
              f"{len(table['names'])} names; names.json lists them"]
     lines += [f"  {row['name']} {row['color']}: {row['parts']} parts in {row['files']} meshes"
               for row in table["names"]]
-    return "\n".join(lines + [f"  failed: {why}" for why in table["failed"].values()])
+    failed = [f"  {name} failed: {why}" for name, why in table["failed"].items()]
+    return "\n".join(lines + failed)

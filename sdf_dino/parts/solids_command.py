@@ -25,10 +25,13 @@ from ..geometry.primitive_export import (
     check_primitive_format, primitive_table, write_primitives)
 from ..geometry.primitive_fit import fit_primitive, primitive_solid
 from ..geometry.sampling import mesh_path
-from ..geometry.solid_export import check_solids, write_solids
+from ..geometry.solid_export import check_solids, separate_vertices, write_solids
 from ..geometry.solid_pieces import (
     MAX_SOLID_RESOLUTION, SOLID_RESOLUTION, THICKNESS, remove_floaters, solid_mesh)
-from .segment import Segmentation, segment
+from .labelled_parts import write_named_parts
+from .segment import Segmentation, check_method, segment
+from .segment_request import check_budget
+from .session_file import read_session, replay_session
 from .output_files import check_outputs, check_writable, name_write_errors
 
 # %% ../../nbs/api/parts/solids_command.ipynb #1d12a311
@@ -51,8 +54,11 @@ class SolidsRequest:
     steps:int = 400               # Optimiser steps of each part, after half as many for the seams
     device:str = "auto"           # As in `segment`
     seed:int = 0                  # Seed of samples
+    session:Path = None           # Edits that `view` has saved, applied before the cut
 
     def __post_init__(self):
+        check_method(self.method, self.parts)
+        if self.fit or self.method == "learned": check_budget(self.preset, self.device)
         check_number("steps", self.steps, 1, whole=True)
         check_number("resolution", self.resolution, 8, whole=True, high=MAX_SOLID_RESOLUTION)
         check_number("seed", self.seed, 0, whole=True)
@@ -63,6 +69,7 @@ class SolidsRequest:
         if self.primitives: check_primitive_format(self.primitives)
         self.edits()
         _check_unread(self)
+        if self.session: read_session(self.session)
 
     def edits(self)->list:
         "(part, scale, shift) of each edit in its order"
@@ -76,6 +83,9 @@ def _check_unread(request):
     "`ParameterError` for options that the others leave unread"
     changed = {field.name for field in fields(request)
                if getattr(request, field.name) != field.default}
+    if request.session and (request.fit or request.remove_floaters):
+        raise ParameterError("edits", "are beside --fit or --remove-floaters",
+                             "Leave the one or the other out")
     if request.fit and changed & {"primitives", "as_primitives", "pegs"}:
         raise ParameterError("fit", "makes no primitives and no pegs", "Leave --fit out")
     if request.fit and "thickness" in changed:
@@ -187,7 +197,7 @@ def closed_parts(
 )->MadeSolids:
     "The closed parts of a segmentation, as `solids` writes them"
     made = _make(found, request, timer or StageTimer())
-    made.meshes = _edited(made.meshes, request)
+    made.meshes = separate_vertices(_edited(made.meshes, request))
     return made
 
 # %% ../../nbs/api/parts/solids_command.ipynb #fc4e65c4
@@ -199,16 +209,18 @@ def _check_targets(mesh, out, request, force):
     primitives = [Path(request.primitives)] if request.primitives else []
     check_writable([*files, *primitives])
     there = files if out.suffix else _parts_in(out)
-    check_outputs([*there, *primitives], [mesh_path(str(mesh))], force)
+    read = [mesh_path(str(mesh)), *([request.session] if request.session else [])]
+    check_outputs([*there, *primitives], read, force)
 
 def _parts_in(out):
     "Files of parts in a target that is a folder"
     return [] if out.suffix else sorted(out.glob("part_*.ply"))
 
-def _write(made, out, primitives):
+def _write(made, out, primitives, names):
     "Write parts and primitives; what is wrong with the files, and which older ones stay, in words"
+    def write(mesh, labels, path): return write_named_parts(mesh, labels, names, path)
     with name_write_errors(out):
-        files = write_solids(made.meshes, out)
+        files = write_solids(made.meshes, out, write)
         wrong = check_solids(made.meshes, files)
     if primitives:
         with name_write_errors(primitives): write_primitives(made.fits, made.shapes, primitives)
@@ -238,12 +250,13 @@ def solids_command(
     loaded, dropped = _load(mesh, request)
     settings = {"device": request.device} if request.method == "learned" else {}
     found = segment(loaded, request.parts, request.method, seed=request.seed, **settings)
+    if request.session: found = replay_session(found, request.session)
     timer.finish("segment")
     made = closed_parts(found, request, timer)
-    wrong, older = _write(made, out, request.primitives)
+    wrong, older = _write(made, out, request.primitives, getattr(found, "names", {}))
     timer.finish("write")
-    keys = ("parts_requested", "confidence", "method")
+    keys = {"parts_requested", "confidence", "method", "names"} & set(found.info)
     closed = not wrong and all(part.is_watertight for part in made.meshes.values())
     return {"out": str(out), "parts": len(made.meshes), **made.record, "closed": closed,
             "warnings": [*found.warnings, *dropped, *made.warnings, *wrong, *older],
-            **{key: found.info[key] for key in keys}, "stages": timer.seconds}
+            **{key: found.info[key] for key in sorted(keys)}, "stages": timer.seconds}

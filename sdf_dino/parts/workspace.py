@@ -16,16 +16,16 @@ from pathlib import Path
 
 from fastcore.basics import patch
 
-from ..core.errors import InputError, ParameterError, SdfDinoError
+from ..core.errors import InputError, MismatchError, ParameterError, SdfDinoError
 from ..core.files import file_stamp, json_text
 from ..core.sandbox import Sandbox
 from ..geometry.export import PART_WRITERS
-from ..geometry.loading import MESH_FORMATS, load_mesh_sandboxed
+from ..geometry.loading import MESH_FORMATS
 from ..geometry.tree_export import TREE_FORMATS
 from .interaction import EditSession, edited_session
 from .page_scene import PageScene, PageView, face_on_ray
-from .segment import segment
 from .segment_request import SegmentRequest, write_target
+from .segmentation_file import segment_sandboxed
 from .session_file import check_session, parse_session, session_record
 
 # %% ../../nbs/api/parts/workspace.ipynb #d4d9d52e
@@ -68,14 +68,16 @@ class Workspace:
     "What the page shows and does"
     def __init__(self,
         folder:Path,       # The only folder that is read
-        seconds:float=600.,    # Time limit for reading a file
-        memory:float=4096.,    # Memory limit for reading a file, MiB
+        seconds:float=600.,    # Time limit for reading and segmenting a file
+        memory:float=8192.,    # Memory limit for the same, MiB
         below:bool=True,   # As in `served_files`
-        **settings,        # Keyword arguments of `segment`
+        **settings,        # Keyword arguments of `segment` that JSON can say
     ):
         self.folder, self.settings = Path(folder).resolve(), settings
         self.sandbox, self.uploads = Sandbox(seconds, memory), tempfile.TemporaryDirectory()
         self.files, self.file = served_files(self.folder, below), ""
+        self.reached = ""      # The file that `step` goes on from: the last that was asked for
+        self.left = {}         # File → the session in which it was left
         self.session, self.view = None, PageView()
         self.scene, self.message, self.error = None, "", None
 
@@ -110,22 +112,32 @@ class Workspace:
 # %% ../../nbs/api/parts/workspace.ipynb #b85daf78
 @patch
 def close(self:Workspace)->None:
-    "End the process that reads files, and remove what was dropped on the page"
+    "End the process that segments, and remove what was dropped on the page"
     self.sandbox.close()
     self.uploads.cleanup()
 
 # %% ../../nbs/api/parts/workspace.ipynb #53d50ef4
+def _session_of(space, found, name):
+    "A session with the edits that were made when the same mesh was open before"
+    record = space.left.get(name)
+    try:
+        if record: check_session(record, found)
+    except MismatchError: record = None      # another mesh of that name
+    return edited_session(found, record["edits"] if record else [])
+
 def _show(space, path, name):
     "Read and segment a file, and take it in place of the open one"
     stamp = file_stamp(path)
-    mesh = load_mesh_sandboxed(path, space.sandbox)
-    mesh.metadata.update(name=Path(name).stem, stamp=stamp)
-    session = EditSession(segment(mesh, **space.settings))
-    up = mesh.metadata.get("up", space.view.up[1:])
+    found = segment_sandboxed(path, space.sandbox, **space.settings)
+    found.mesh.metadata.update(name=Path(name).stem, stamp=stamp)
+    if space.session is not None: space.left[space.file] = session_record(space.session)
+    session = _session_of(space, found, name)
+    up = found.mesh.metadata.get("up", space.view.up[1:])
     view = PageView(explode=space.view.explode, up=f"+{up}")
     space.session, space.file, space.view = session, name, view
     space.scene = PageScene(session, view)
 
+# %% ../../nbs/api/parts/workspace.ipynb #b4d0da8a
 @patch
 def open_file(self:Workspace,
     name:str,   # As in `served_path`
@@ -133,15 +145,16 @@ def open_file(self:Workspace,
     "Open a file of the folder"
     with self.report():
         path = served_path(self.folder, name)
-        _show(self, path, str(path.relative_to(self.folder)))
+        self.reached = str(path.relative_to(self.folder))
+        _show(self, path, self.reached)
 
 @patch
 def step(self:Workspace,
     by:int,   # 1: the next file of the list; -1: the one before
 )->None:
-    "Open a neighbour of the open file in the list"
+    "Open a neighbour, in the list, of the last file that was asked for"
     if not self.files: return
-    here = self.files.index(self.file) if self.file in self.files else -max(by, 0)
+    here = self.files.index(self.reached) if self.reached in self.files else -max(by, 0)
     self.open_file(self.files[(here + by) % len(self.files)])
 
 @patch

@@ -9,7 +9,7 @@ import trimesh
 from sdf_dino.distill.dino import DINOConfig
 from sdf_dino.distill.part_tokens import (
     TOKEN_HEAD, TokenConfig, TokenTrainer, TokenViews, anchor_loss, koleo_loss,
-    part_token_features, stretched, token_views, train_part_tokens)
+    part_prototypes, part_token_features, stretched, token_inputs, token_views, train_part_tokens)
 from sdf_dino.geometry.part_descriptors import mesh_part_samples
 
 SHORT = DINOConfig(steps=40, lr=1e-3, momentum=.9, sinkhorn=True)
@@ -63,8 +63,10 @@ def test_the_student_gets_parts_of_the_right_index():
         assert torch.equal(inputs[shape], descriptors[shape, 0, index[shape]])
 
 
-def test_the_order_of_parts_does_not_matter():
-    network, _ = train_part_tokens(kinds_of_parts(), dino=replace(SHORT, steps=5))
+@pytest.mark.parametrize("attend", [0, 2])
+def test_the_order_of_parts_does_not_matter(attend):
+    network, _ = train_part_tokens(kinds_of_parts(), dino=replace(SHORT, steps=5),
+                                   head=replace(TOKEN_HEAD, attend=attend))
     descriptors = torch.from_numpy(kinds_of_parts(1)[0][6].descriptors[:1])
     affinity = torch.rand(1, 6, 6)
     order = torch.tensor([3, 0, 5, 1, 4, 2])
@@ -84,6 +86,14 @@ def test_views_of_one_seed_are_equal_and_of_another_not():
     mesh = trimesh.creation.box((1, .6, .4)).subdivide().subdivide()
     first, again, other = (token_views(mesh, (3,), seed)[3].descriptors for seed in (0, 0, 1))
     assert np.array_equal(first, again) and not np.allclose(first, other)
+
+
+def test_a_part_alone_has_the_prototype_that_it_has_among_others():
+    network, _ = train_part_tokens(kinds_of_parts(), dino=replace(SHORT, steps=5))
+    box = trimesh.creation.box()
+    shape, _ = mesh_part_samples(box, np.arange(12) // 2)
+    logits = network(torch.from_numpy(token_inputs(shape)[0]))[1]
+    assert part_prototypes(network, [shape])[0].tolist() == logits.argmax(1).tolist()
 
 
 def test_features_are_of_unit_length_for_any_number_of_parts():

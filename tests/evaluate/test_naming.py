@@ -1,11 +1,12 @@
 "Arenas of naming and retrieval"
 import numpy as np
+import pandas as pd
 import pytest
 
 from sdf_dino.core.errors import ParameterError
 from sdf_dino.evaluate.naming import (
-    NAMING_METHODS, NamedParts, benchmark_parts, best_naming, category_naming, mean_and_error,
-    naming_scores, retrieval_scores)
+    NAMING_METHODS, NamedParts, benchmark_parts, best_naming, category_naming, label_scores,
+    naming_lines, naming_scores, retrieval_scores)
 from sdf_dino.geometry.visibility import Visibility
 from sdf_dino.geometry.part_descriptors import part_samples
 
@@ -74,12 +75,27 @@ def test_every_method_gives_finite_vectors_of_one_width(method):
     assert all(np.isfinite(own).all() for own in vectors)
 
 
-def test_a_table_has_a_row_a_category_and_an_error():
+def test_a_table_has_a_row_a_category():
     shapes = SHAPES + [named("d", ["a", "b"], "cup"), named("e", ["a", "b"], "cup")]
     vectors = PERFECT + [np.array([[0.], [1]])]*2
     table = category_naming(shapes, vectors)
     assert table.index.tolist() == ["thing", "cup"] and (table["miou"] == 1).all()
-    assert mean_and_error(table).loc["miou"].tolist() == [1, 0]
+
+
+def test_labels_that_are_shared_by_all_shapes_need_no_clusters():
+    labels = [own[:, 0].astype(int) for own in PERFECT]
+    assert label_scores(SHAPES, labels)["miou"] == 1
+    assert category_naming(SHAPES, PERFECT, labels=labels).loc["thing", "miou_labels"] == 1
+
+
+def test_lines_leave_out_what_a_method_was_not_scored_by():
+    rows = [("a", seed, name, .5 + seed, None) for seed in (0, 1) for name in ("cup", "chair")]
+    rows += [("b", 0, name, .5, .25) for name in ("cup", "chair")]
+    scores = pd.DataFrame(rows, columns=["method", "seed", "id", "miou", "miou_labels"])
+    lines = naming_lines("naming", scores, 30)
+    found = {(line["method"], line["metric"]): (line["mean"], line["seeds"]) for line in lines}
+    assert found == {("a", "miou"): (1., 2), ("b", "miou"): (.5, 1), ("b", "miou_labels"): (.25, 1)}
+    assert {line["shapes"] for line in lines} == {30}
 
 
 def test_unknown_cuts_are_refused():

@@ -6,11 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 import numpy as np
 import pytest
 import trimesh
-from conftest import BIN
+from conftest import BIN, run
+from websocket import WebSocketBadStatusException, create_connection
 from test_browser import Page, hued, needs_browser, until
 
 from sdf_dino.core.errors import ParameterError
@@ -108,6 +111,7 @@ def page(served, tmp_path_factory):
             page.downloads = tmp_path_factory.mktemp("downloads")
             page.tell("Page.setDownloadBehavior", behavior="allow", downloadPath=str(page.downloads))
             page.shows("parts of")
+            page.js("document.head.insertAdjacentHTML('beforeend', '<style>.mantine-Notifications-root {display: none}</style>')")
             until(lambda: page.place_of(0))
             yield page
     finally:
@@ -253,6 +257,11 @@ def test_exports_and_the_session_are_saved(page, served):
     replayed = replay_session(segment(served / "compound_7.ply"), path)
     names = {edit["part"]: edit["name"] for edit in read_session(path)["edits"] if edit["edit"] == "rename"}
     assert replayed.n_parts == parts and all(replayed.names[part] == name for part, name in names.items())
+    target = page.downloads / "replayed.json"
+    run("sdf_dino", "segment", served / "compound_7.ply", "--edits", path, "-o", target)
+    assert json.loads(target.read_text())["parts"] == [{**row, "name": names.get(row["part"], row["name"])}
+                                                       for row in table["parts"]]
+    assert "wing" in {row["name"] for row in table["parts"]}
 
 
 def test_a_bad_file_leaves_the_mesh_and_a_session_comes_back(page, served):
@@ -277,8 +286,32 @@ def test_a_dropped_file_is_opened_and_the_list_goes_on(page, served):
     page.shows("dropped.ply\n")
     page.press("Previous")
     page.shows("compound_8.ply\n")
+    page.press("Next")
+    page.shows("broken.glb:")
+    page.press("Next")
+    page.shows("compound_7.ply\n")
+    page.press("Next")
+    page.shows("compound_8.ply\n")
     page.choose("File", "compound_7.ply")
     page.shows("compound_7.ply\n")
+
+
+@pytest.mark.parametrize("axis", ["+x", "+z"])
+def test_the_mesh_is_turned_to_another_axis(page, axis):
+    before = page.still()
+    page.choose("Up", axis)
+    until(lambda: (page.still() != before).any(2).mean() > .02)
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://example.org"}, {"Origin": "null"}, {"Host": "example.org"}])
+def test_the_pages_of_other_sites_get_no_answer(page, headers):
+    url = page.js("location.origin")
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(urllib.request.Request(url, headers=headers))
+    settings = {"origin": headers.get("Origin"), "host": headers.get("Host"), "suppress_origin": "Host" in headers}
+    with pytest.raises(WebSocketBadStatusException, match="403"):
+        create_connection(url.replace("http", "ws"), **{k: v for k, v in settings.items() if v})
+    create_connection(url.replace("http", "ws"), origin=url).close()
 
 
 def test_a_file_of_another_folder_is_refused(page):

@@ -234,6 +234,18 @@ def test_edited_parts_are_written_in_every_format(found, tmp_path, suffix):
         assert names == {"part_0", "part_1", "part_3", "part_4"}
 
 
+def test_trees_have_the_names_that_a_user_gave(found, tmp_path):
+    session = EditSession(found)
+    for edit in ({"edit": "parts", "number": 3}, {"edit": "rename", "part": 1, "name": "Bein"}): session.apply(edit)
+    parts = session.segmentation()
+    parents = trimesh.load_scene(parts.export(tmp_path / "a.tree.glb")).graph.transforms.parents
+    assert {"part_0", "Bein", "part_2"} <= set(parents) and "part_1" not in parents
+    record = json.loads(parts.export(tmp_path / "a.tree.json").read_text())
+    assert {row["part"]: row["name"] for row in record["parts"]} == {0: "part_0", 1: "Bein", 2: "part_2"}
+    def leaves(node): return [leaf for child in node["children"] for leaf in leaves(child)] if "children" in node else [node]
+    assert sorted((leaf["part"], leaf["name"]) for leaf in leaves(record["tree"])) == [(0, "part_0"), (1, "Bein"), (2, "part_2")]
+
+
 def test_a_session_of_another_mesh_or_other_settings_is_refused(table, found, tmp_path):
     save_session(EditSession(found), tmp_path / "edits.json")
     moved = table.copy()

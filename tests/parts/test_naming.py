@@ -14,7 +14,8 @@ from sdf_dino.geometry.architecture import architecture_shapes
 from sdf_dino.geometry.csg import solid_to_mesh
 from sdf_dino.geometry.export import write_parts
 from sdf_dino.geometry.loading import load_mesh
-from sdf_dino.parts.naming import joint_names, name_files, name_letters, named_glb
+from sdf_dino.parts.naming import (
+    joint_names, name_files, name_letters, named_glb, naming_text)
 
 
 def write_dumbbells(folder, n=3):
@@ -93,6 +94,11 @@ def test_a_broken_file_does_not_stop_the_others(tmp_path):
     assert result.exit_code == 3 and len(table["failed"]) == 1
     assert len({row["file"] for row in table["parts"]}) == 2
     assert "failed" in result.output and "broken" in result.output
+
+
+def test_a_failure_says_which_mesh_it_is_of():
+    table = {"names": [], "parts": [], "failed": {"chair_glb": "no memory is left"}}
+    assert "chair_glb failed: no memory is left" in naming_text(table, Path("out"))
 
 
 def test_existing_files_are_kept(tmp_path):

@@ -10,11 +10,13 @@ from conftest import ROOT
 from gltf_files import BOX, GltfWriter
 
 from sdf_dino.core.errors import ParameterError
+from sdf_dino.geometry.clustering import label_agreement
 from sdf_dino.geometry.repair import union_solids
 from sdf_dino.parts.batch import segment_batch
-from sdf_dino.parts.labelled_parts import read_parts
+from sdf_dino.parts.labelled_parts import LabelledParts, read_parts
 from sdf_dino.parts.segment import segment
 from sdf_dino.parts.segment_request import SegmentRequest, result_text, segment_file, target_files
+from sdf_dino.parts.transfer import transfer_parts
 
 
 @pytest.fixture
@@ -115,3 +117,22 @@ def test_the_largest_part_comes_first_whatever_the_seed():
         assert (np.diff(areas) < .1*areas[:-1]).all()
         orders.append(centres)
     assert np.abs(orders[1] - orders[0]).max() < .3 and np.abs(orders[2] - orders[0]).max() < .3
+
+
+def test_another_place_and_size_change_no_number():
+    mesh = branches()
+    first = segment(mesh, 4, surface="triangles", landmarks=128, samples=1024).labels
+    moved = mesh.copy().apply_scale(4).apply_translation((8, -4, 2))
+    again = segment(moved, 4, surface="triangles", landmarks=128, samples=1024).labels
+    assert mesh.area_faces[first != again].sum() < .001*mesh.area
+
+
+def test_another_order_of_the_faces_gives_the_same_parts_whose_numbers_transfer_keeps(tmp_path):
+    mesh = branches()
+    order = np.random.default_rng(0).permutation(len(mesh.faces))
+    other = trimesh.Trimesh(mesh.vertices, mesh.faces[order], process=False)
+    few = {"surface": "triangles", "landmarks": 128, "samples": 1024}
+    first, again = segment(mesh, 4, **few), segment(other, 4, **few)
+    carried = transfer_parts(LabelledParts(tmp_path, first.labels, {}, mesh), other)[0]
+    assert np.array_equal(carried, first.labels[order])
+    assert label_agreement(first.labels[order], again.labels)["ari"] > .6

@@ -8,13 +8,18 @@ import trimesh
 from typer.testing import CliRunner
 
 from sdf_dino.cli.main import load_app
-from sdf_dino.core.errors import ParameterError
+from sdf_dino.core.errors import InputError, ParameterError
 from sdf_dino.field.fitting import FitConfig
 from sdf_dino.geometry.image_artefacts import image_to_3d_mesh
+from sdf_dino.geometry.loading import load_mesh
 from sdf_dino.geometry.sampling import Sampler
 from sdf_dino.geometry.shapes import probe_shapes
+from sdf_dino.geometry.solid_export import write_solids
 from sdf_dino.parts.learned import Preset
-from sdf_dino.parts.segment import Segmentation
+from sdf_dino.geometry.surface import zero_set
+from sdf_dino.parts.interaction import EditSession
+from sdf_dino.parts.segment import Segmentation, segment
+from sdf_dino.parts.session_file import save_session
 from sdf_dino.parts.solids_command import SolidsRequest, closed_parts, solids_command
 
 ROD = trimesh.creation.box((.9, .2, .2)).subdivide().subdivide()
@@ -35,9 +40,21 @@ def test_a_bad_target_is_refused_before_anything_is_read(tmp_path, target, cause
     ({"move": ("0 1",)}, "Give 4 numbers"), ({"scale": ("0 0",)}, "Give 2 numbers"), ({"scale": ("x 1",)}, "Give 2 numbers"),
     ({"move": ("0.5 0 0 0",)}, "Give 4 numbers"), ({"thickness": 0}, "thickness"), ({"resolution": 2}, "resolution"),
     ({"clearance": -1}, "clearance"), ({"primitives": Path("a.stl")}, "no format of primitives"),
-    ({"pegs": True, "clearance": float("nan")}, "clearance"), ({"resolution": 4000}, "to 512")])
+    ({"pegs": True, "clearance": float("nan")}, "clearance"), ({"resolution": 4000}, "to 512"),
+    ({"fit": True, "preset": "bogus"}, "preset"), ({"fit": True, "device": "bogus"}, "device"),
+    ({"method": "learned", "device": "bogus"}, "device"), ({"method": "bogus"}, "method"), ({"parts": 0}, "parts")])
 def test_an_impossible_wish_is_refused(settings, cause):
     with pytest.raises(ParameterError, match=cause): SolidsRequest(**settings)
+
+
+def test_a_part_that_touches_itself_is_manifold_to_programs_that_weld(tmp_path):
+    boxes = [trimesh.creation.box(bounds=(corner, np.add(corner, 1))).subdivide() for corner in ((0, 0, 0), (1, 1, 0))]
+    touching = trimesh.util.concatenate(boxes)      # along an edge
+    labels = (touching.triangles_center[:, 2] > .5).astype(int)
+    made = closed_parts(Segmentation(touching, labels, {}), SolidsRequest(resolution=48))
+    for file in write_solids(made.meshes, tmp_path / "parts"):
+        welded = trimesh.load(file, process=True)
+        assert welded.is_watertight and np.bincount(welded.edges_unique_inverse).max() == 2
 
 
 def test_learned_fields_have_no_pegs(tmp_path):
@@ -125,3 +142,21 @@ def test_a_picture_becomes_an_edited_model_in_one_command(tmp_path):
     assert sorted(part["kind"] for part in row["primitives"]) == ["box", *["cylinder"]*4]
     nodes = trimesh.load_scene(tmp_path / "out.glb").geometry
     assert sorted(nodes) == [f"part_{i}" for i in range(5)] and (tmp_path / "out.scad").stat().st_size < 10_000
+
+
+def test_edits_of_the_page_come_before_the_cut_and_names_reach_the_file(tmp_path):
+    path = tmp_path / "snowman.ply"
+    zero_set(probe_shapes()["snowman"].sdf, 32).export(path)
+    session = EditSession(segment(path))
+    for edit in ({"edit": "parts", "number": 3}, {"edit": "rename", "part": 0, "name": "belly"}): session.apply(edit)
+    save_session(session, tmp_path / "snowman.edits.json")
+    words = ["solids", path, "-o", tmp_path / "out.glb", "--edits", tmp_path / "snowman.edits.json", "--resolution", 48, "--json"]
+    done = CliRunner().invoke(load_app(), [str(word) for word in words])
+    assert done.exit_code == 0 and json.loads(done.stdout)["closed"], done.output
+    assert set(trimesh.load_scene(tmp_path / "out.glb").graph.nodes_geometry) == {"belly", "part_1", "part_2"}
+
+
+def test_edits_that_do_not_fit_are_refused_before_anything_is_read(tmp_path):
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(InputError, match="no session"): SolidsRequest(session=tmp_path / "a.json")
+    with pytest.raises(ParameterError, match="--fit"): SolidsRequest(session=tmp_path / "a.json", fit=True)

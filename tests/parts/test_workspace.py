@@ -50,6 +50,7 @@ def space(shared):
     shared.session = shared.scene.session = EditSession(shared.session.context.found)
     shared.scene.view = shared.view = PageView()
     shared.message, shared.error = "", None
+    shared.reached, shared.left = "table.ply", {}
     return shared
 
 
@@ -88,7 +89,7 @@ def test_next_and_previous_go_round_the_list(space):
     for by in (1, 1, -1):
         space.step(by)
         seen.append((space.file, space.failed))
-    assert seen == [("below/snowman.ply", False), ("below/snowman.ply", True), ("table.ply", False)]
+    assert seen == [("below/snowman.ply", False), ("below/snowman.ply", True), ("below/snowman.ply", False)]
 
 
 def test_a_dropped_file_is_opened_by_its_last_name(space, folder):
@@ -267,3 +268,39 @@ def test_wrong_options_of_the_page_are_refused_before_a_file_is_read(folder, no_
 def test_a_bad_file_of_the_page_has_one_plain_error(folder, no_server):
     with pytest.raises(SdfDinoError) as e: app.start_page(folder / "bad.stl")
     assert ".." not in str(e.value) and "Give another" not in str(e.value)
+
+
+def test_a_bad_file_does_not_stop_next(space):
+    for by in (1, 1, 1): space.step(by)
+    assert (space.file, space.failed) == ("table.ply", False), "past the bad file"
+
+
+def test_edits_stay_with_their_mesh_when_another_is_opened(space):
+    space.pick(*DOWN)
+    space.rename("plate")
+    space.step(1)
+    assert space.session.edits == [] and space.file == "below/snowman.ply"
+    space.step(-1)
+    assert space.name_under(*DOWN) == "plate"
+    space.undo()
+    assert space.name_under(*DOWN) != "plate"
+
+
+def test_another_mesh_of_the_same_name_begins_without_edits(space, folder):
+    space.upload("mine.ply", (folder / "table.ply").read_bytes())
+    space.pick(*DOWN)
+    space.rename("plate")
+    space.upload("mine.ply", (folder / "below" / "snowman.ply").read_bytes())
+    assert not space.failed
+    space.upload("mine.ply", (folder / "below" / "snowman.ply").read_bytes())
+    assert not space.failed and space.session.edits == []
+
+
+def test_a_mesh_that_is_too_much_leaves_the_last_one_open(space):
+    session, space.sandbox.seconds = space.session, .001
+    try: space.step(1)
+    finally: space.sandbox.seconds = 600.
+    assert space.failed and "long" in space.message and space.session is session
+    space.step(1)
+    space.step(1)
+    assert not space.failed
