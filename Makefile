@@ -4,6 +4,9 @@ BIN := .venv/bin
 # --no-compile halves the time: Python compiles what is imported, and most of the packages never are
 PIP := $(BIN)/pip install -q --disable-pip-version-check --no-compile -c constraints.txt
 
+# many programs start here: what Python compiles is kept, whatever the shell says
+export PYTHONDONTWRITEBYTECODE :=
+
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 .PHONY: help env figures test test-all coverage lab export readme docs paper pysdf clean
