@@ -40,7 +40,7 @@ def run_notebook(path, data): return Program(TEST_NOTEBOOK, path, env={"SDF_DINO
 
 
 SLOW = {"tutorials/image_to_3d", "tutorials/many_meshes", "tutorials/own_meshes", "tutorials/score_your_method",
-        "experiments/naming", "api/evaluate/segment_speed", "api/evaluate/training_speed"}      # ten seconds and more
+        "experiments/calibration", "experiments/naming", "api/core/cluster", "api/evaluate/segment_speed", "api/evaluate/training_speed"}      # ten seconds, or Dask
 DEAR_ONES_FIRST = sorted(NOTEBOOKS, key=lambda path: "api" in path.parts)
 EACH = [pytest.param(path, marks=[pytest.mark.slow] * (name_of(path) in SLOW), id=name_of(path)) for path in DEAR_ONES_FIRST]
 

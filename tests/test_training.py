@@ -147,6 +147,7 @@ def is_alive(pid):
     return status.split()[2] not in "ZX"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds processes through /proc")
 def test_processes_die_with_the_one_that_started_them(tmp_path):
     code = ("import test_training as t; "

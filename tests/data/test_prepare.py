@@ -485,6 +485,7 @@ def test_a_file_that_is_lost_on_its_way_is_made_again(tmp_path, in_process, monk
     assert rounds == [2, 2] and done.exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_does_not_answer_is_an_error(meshes, tmp_path):
     pytest.importorskip("distributed", reason="Dask's distributed is not installed")
     with pytest.raises(ParameterError, match="does not answer"):
