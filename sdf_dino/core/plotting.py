@@ -148,6 +148,14 @@ def _render(
     return image
 
 # %% ../../nbs/api/core/plotting.ipynb #7f9a7f66
+def _colored_triangles(mesh, labels):
+    "What pyvista draws of a mesh"
+    pv = import_extra("pyvista", "render")
+    faces = np.asarray(mesh.faces)
+    triangles = pv.PolyData.from_regular_faces(np.asarray(mesh.vertices, float), faces)
+    triangles.cell_data["part"] = _label_colors(labels, len(faces))
+    return triangles
+
 def render_mesh(
     mesh,                  # trimesh.Trimesh, or anything with `vertices` (V,3) and `faces` (F,3)
     labels=None,           # Part of each face, (F,); None draws it grey
@@ -156,11 +164,7 @@ def render_mesh(
     zoom:float=1.1,        # Larger fills more of the picture
 )->np.ndarray:
     "An RGB picture of a mesh, one colour a part, (size, size, 3) uint8"
-    pv = import_extra("pyvista", "render")
-    faces = np.asarray(mesh.faces)
-    poly = pv.PolyData.from_regular_faces(np.asarray(mesh.vertices, float), faces)
-    poly.cell_data["part"] = _label_colors(labels, len(faces))
-    return _render(poly, size, view, zoom, smooth_shading=False)
+    return _render(_colored_triangles(mesh, labels), size, view, zoom, smooth_shading=False)
 
 # %% ../../nbs/api/core/plotting.ipynb #75d5a492
 def render_points(
@@ -190,14 +194,12 @@ def render_segments(
 )->np.ndarray:
     "An RGB picture of segments in a translucent mesh: blue ones are free, orange ones blocked"
     pv = import_extra("pyvista", "render")
-    faces = np.asarray(mesh.faces)
-    poly = pv.PolyData.from_regular_faces(np.asarray(mesh.vertices, float), faces)
-    poly.cell_data["part"] = _label_colors(None, len(faces))
     ends_in_turn = np.stack([starts, ends], 1).reshape(-1, 3)
     lines = pv.line_segments_from_points(ends_in_turn)
     lines.cell_data["part"] = part_colors(np.where(blocked, _BLOCKED, _FREE))
     tubes = lines.tube(radius=.003*np.ptp(mesh.vertices, axis=0).max())
-    return _render(poly, size, view, zoom, tubes, opacity=.25, smooth_shading=False)
+    triangles = _colored_triangles(mesh, None)
+    return _render(triangles, size, view, zoom, tubes, opacity=.25, smooth_shading=False)
 
 # %% ../../nbs/api/core/plotting.ipynb #04c53e6b
 def image_grid(

@@ -255,9 +255,10 @@ NAMING_PAGE = ResultPage(
     "[part_descriptors](../../nbs/api/geometry/part_descriptors.ipynb). "
     "Tokens are scored as the mean of five trainings on 951 shapes, half of them compounds of the "
     "generator that is scored. With 32 clusters random numbers do well too, because clusters "
-    "outnumber the names of a category. In the folded table of trainings, which rests on 70 models "
-    "and 50 compounds, most differences are within the spread of one training; without form, "
-    "curvature or place, or with one view in place of two, results are worse.",
+    "outnumber the names of a category. The command does not make the folded table of trainings "
+    "again. There, on 70 models and 50 compounds, most differences are within the spread of one "
+    "training; without form, curvature or place, or with one view in place of two, they "
+    "are worse.",
     "sdf_dino run experiments/naming benchmark",
     pictures=(("naming/naming.png", "Two names on four chairs, turned at random: above by "
                "coordinates, below by statistics"),),

@@ -192,7 +192,8 @@ def write_named_parts(
     "Write a labelled mesh; a GLB, an OBJ or a JSON table with the names of its parts"
     suffix = Path(path).suffix.lower()
     if all(name == f"part_{part}" for part, name in names.items()): suffix = ""    # as it is
-    files = write_parts(mesh, labels, path) if suffix != ".glb" else [Path(path)]
+    is_one_file = suffix in (".glb", ".json")
+    files = [Path(path)] if is_one_file else write_parts(mesh, labels, path)
     if suffix == ".glb": data = _named_glb(mesh, labels, names)
     elif suffix == ".json": data = _named_json(mesh, labels, names)
     elif suffix == ".obj": data = _named_obj(mesh, labels, names, files[1].name)
