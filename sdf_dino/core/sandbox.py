@@ -54,7 +54,7 @@ class SandboxError(SdfDinoError):
 # %% ../../nbs/api/core/sandbox.ipynb #03a91068
 _MEMORY_WORDS = re.compile(
     "out.?of.?memory|(can.?t|cannot|unable to) allocate|not enough memory|bad_alloc|ALLOC_FAILED|"
-    "thread creation failed|can't start new thread", re.IGNORECASE)
+    "thread creation failed|can't start new thread|failed to map segment from shared object$", re.IGNORECASE)
 
 def is_out_of_memory(
     error:Exception,   # As caught
@@ -118,6 +118,7 @@ def _perform(
     "Call the function that a request names, and turn the outcome into a reply"
     module, _, name = request["task"].partition(":")
     try:
+        _limit_memory(float("inf"))     # that of the call before must not fail an import of this one
         os.chdir(request["here"])
         function = getattr(import_module(module), name)
         begin()
@@ -307,6 +308,7 @@ class Sandbox:
             self.close()
             raise
         if "raise" in reply: _raise_reply(*reply["raise"])
+        if reply.get("kind") == "memory": self.close()      # it may hold half of a module
         if "kind" in reply: raise SandboxError(task, reply["kind"], reply.get("detail", ""))
         return reply["result"]
 

@@ -38,7 +38,6 @@ def test_what_python_can_catch_costs_no_child():
     with Sandbox(seconds=1, memory=512) as sandbox:
         first = sandbox.call(PID)
         assert kind_of_failure(sandbox, "math:sqrt", -1) == "error"
-        assert kind_of_failure(sandbox, "numpy:ones", 10**10) == "memory"
         with pytest.raises(InputError): sandbox.call("sdf_dino.core.files:resolve_path", "/no/such/file")
         assert sandbox.call(PID) == first
 
@@ -50,8 +49,10 @@ def test_a_crash_and_a_hang_cost_one_child_each():
         second = sandbox.call(PID)
         assert kind_of_failure(sandbox, "time:sleep", 30) == "time"
         third = sandbox.call(PID)
-    assert len({first, second, third}) == 3
-    if Path("/proc").exists(): assert not Path(f"/proc/{third}").exists(), "the last child ends with its sandbox"
+        assert kind_of_failure(sandbox, "numpy:ones", 10**10) == "memory"
+        fourth = sandbox.call(PID)      # the third may hold half of a module
+    assert len({first, second, third, fourth}) == 4
+    if Path("/proc").exists(): assert not Path(f"/proc/{fourth}").exists(), "the last child ends with its sandbox"
 
 
 @pytest.mark.parametrize("seconds", [1e7, 1e12, float("inf")])
@@ -121,13 +122,23 @@ def test_a_child_that_was_taken_over_cannot_make_its_parent_call_anything(reply)
     RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
     RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), RuntimeError("can't start new thread"),
     RuntimeError("MPS backend out of memory"), RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"),
+    ImportError("libtorch_cpu.so: failed to map segment from shared object"),
     type("OutOfMemoryError", (RuntimeError,), {})("Tried to get 2 GiB")])
 def test_a_lack_of_memory_is_known_in_any_words(error): assert is_out_of_memory(error)
 
 
 def test_other_errors_are_no_lack_of_memory():
-    for error in (ValueError("no triangles"), OSError(2, "No such file"), RuntimeError("CUDA error: invalid device")):
+    for error in (ValueError("no triangles"), OSError(2, "No such file"), RuntimeError("CUDA error: invalid device"),
+                  ImportError("a.so: failed to map segment from shared object: Operation not permitted")):
         assert not is_out_of_memory(error)
+
+
+@linux
+def test_a_call_imports_without_the_limit_of_the_call_before():
+    with Sandbox(memory=50) as sandbox:
+        first = sandbox.call(PID)
+        sandbox.memory = 2000
+        assert sandbox.call("torch:is_grad_enabled") is True and sandbox.call(PID) == first
 
 
 @linux
