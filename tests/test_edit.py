@@ -16,6 +16,7 @@ from sdf_dino.parts.learned import segment_latent
 from sdf_dino.parts.weights import load_weights
 
 
+@pytest.mark.slow
 def test_moving_a_part_leaves_the_rest():
     model = load_weights("probe9")
     found = segment_latent("snowman", 2, model, resolution=48)
@@ -62,6 +63,7 @@ def test_closed_parts_from_the_command_line(rough, tmp_path):
     assert again.returncode == 1 and "--force" in again.stderr, "nothing is overwritten unasked"
 
 
+@pytest.mark.slow
 def test_closed_parts_of_fitted_fields(rough, tmp_path):
     rough.export(tmp_path / "coarse.glb")
     words = ("solids", tmp_path / "coarse.glb", "-o", tmp_path / "parts.glb", "--parts", 2)

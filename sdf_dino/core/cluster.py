@@ -73,11 +73,13 @@ def _probe_files(folders):
     finally:
         for probe in probes: probe.unlink(missing_ok=True)
 
+_ANSWER_SECONDS = 5     # that a scheduler has to answer
+
 @contextmanager
 def _dask_client(address):
     "A Dask client with at least one worker; `ParameterError` when there is none"
     distributed = import_extra("distributed", "cluster")
-    try: client = distributed.Client(address, timeout=5)
+    try: client = distributed.Client(address, timeout=_ANSWER_SECONDS)
     except (OSError, ValueError):
         fix = "Start one with `dask scheduler`"
         raise ParameterError("scheduler", f"{address} does not answer", fix) from None

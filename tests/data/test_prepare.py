@@ -486,8 +486,9 @@ def test_a_file_that_is_lost_on_its_way_is_made_again(tmp_path, in_process, monk
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_does_not_answer_is_an_error(meshes, tmp_path):
+def test_a_scheduler_that_does_not_answer_is_an_error(meshes, tmp_path, monkeypatch):
     pytest.importorskip("distributed", reason="Dask's distributed is not installed")
+    monkeypatch.setattr("sdf_dino.core.cluster._ANSWER_SECONDS", .1)
     with pytest.raises(ParameterError, match="does not answer"):
         prepare_set(meshes, tmp_path / "set", scheduler=f"tcp://127.0.0.1:{free_port()}")
     assert not (tmp_path / "set").exists()

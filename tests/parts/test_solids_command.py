@@ -119,6 +119,7 @@ def test_primitives_take_the_place_of_parts_and_stay_disjoint():
     assert np.isclose(sum(part.volume for part in made.meshes.values()), ROD.volume, rtol=.01)
 
 
+@pytest.mark.slow
 def test_learned_fields_are_closed_parts_too():
     quick_fit = Preset(FitConfig(1, 5, 256), 0, Sampler(1000, 100))
     made = closed_parts(FOUND, SolidsRequest(fit=True, preset=quick_fit, steps=40, resolution=32))
