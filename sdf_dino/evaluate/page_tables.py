@@ -164,8 +164,10 @@ def position_table(
     figures:Path,     # Folder of the figures
     lines,            # Not used
 )->pd.DataFrame:
-    "How well a linear map reads position, and whether the nearest point in another pose is of the "
-    "same part"
+    """How well a linear map reads position, whether the nearest point in another pose is of the
+    same part, and whether means over parts tell their primitive type"""
     table = pd.read_csv(figures/"naming"/"position.csv", index_col="feature")
-    table = table.rename(columns={"r2": "R² of position", "same_part": "same part"})
+    table = table.drop(columns="miou").rename(columns={
+        "r2": "R² of position", "same_part": "same part", "miou_32": "types, 32 clusters",
+        "precision_1": "types, nearest part"})
     return table.map("{:.2f}".format).replace("nan", "–")

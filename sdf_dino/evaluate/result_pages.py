@@ -250,15 +250,15 @@ NAMING_PAGE = ResultPage(
     "alone. The strongest of 64 prototypes, without clusters, names benchmark parts equally well "
     "for tokens and for centres of clusters of the statistics. Features of single points hold "
     "position: a linear map reads it from them, also from the proposal's recipe, and the nearest "
-    "feature in another pose is of the same part no more often than by chance.",
+    "feature in another pose is of the same part no more often than by chance. Their means over "
+    "parts tell the primitive type hardly better than chance does, and so do those of activations.",
     "`statistics` joins the groups `part_size`, `part_form` and so on of "
     "[part_descriptors](../../nbs/api/geometry/part_descriptors.ipynb). "
     "Tokens are scored as the mean of five trainings on 951 shapes, half of them compounds of the "
     "generator that is scored. With 32 clusters random numbers do well too, because clusters "
     "outnumber the names of a category. The command does not make the folded table of trainings "
-    "again. There, on 70 models and 50 compounds, most differences are within the spread of one "
-    "training; without form, curvature or place, or with one view in place of two, they "
-    "are worse.",
+    "again: most of its differences are within the spread of one training; without form, curvature "
+    "or place, or with one view in place of two, tokens are worse.",
     "sdf_dino run experiments/naming benchmark",
     pictures=(("naming/naming.png", "Two names on four chairs, turned at random: above by "
                "coordinates, below by statistics"),),
@@ -271,7 +271,7 @@ NAMING_PAGE = ResultPage(
             ("Paired differences over ten groups of compounds",
              PairedDifferences("naming/compounds.csv", "miou", "part_tokens")),
             ("One change of the training at a time, on development data", ablation_table),
-            ("Features of points and their position", position_table)),
+            ("Features of points, and their means over parts", position_table)),
     seconds=False)
 
 # %% ../../nbs/api/evaluate/result_pages.ipynb #4c319842
