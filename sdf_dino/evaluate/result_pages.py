@@ -220,7 +220,7 @@ COSEG_PAGE = ResultPage(
     "features are centred. With 32 clusters, the clusters outnumber the parts of a category.",
     "sdf_dino evaluate --tests coseg --data psb --step 4 --seeds 5 --methods "
     "kmeans_xyz,raw,ndf",
-    pictures=(("prototypes.png", "What each prototype answers to"),),
+    pictures=(("prototypes.png", "Where each prototype is the strongest, and its share"),),
     folded=(("All methods", FullTable(_COSEG_COLUMNS)),), seconds=False)
 
 # %% ../../nbs/api/evaluate/result_pages.ipynb #9209762f
@@ -332,9 +332,9 @@ NEGATIVE_PAGE = ResultPage(
     "sdf_dino evaluate --tests compounds --ids 200000-200039 --methods $methods\n"
     "sdf_dino evaluate --tests psb --data psb --step 4 --methods $methods",
     pictures=(
-        ("ladder.png", "From raw activations to parts, on the nine probe shapes"),
+        ("ladder.png", "Adjusted Rand index on the probe shapes; dotted: the proposal's target"),
         ("table_2_2.png", "The proposal's table of layers, measured again with its spread"),
-        ("linear_probe.png", "What linear probes read from each layer"),
+        ("linear_probe.png", "What linear maps read from each layer; dotted: from coordinates"),
         ("sweep.png", "One change of the recipe at a time, on development compounds")),
     folded=(("All methods", FullTable(_NEGATIVE_COLUMNS)),), seconds=False)
 
