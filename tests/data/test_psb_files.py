@@ -20,6 +20,14 @@ def test_samples_are_named_as_the_codes_of_the_shipped_weights(toy, tmp_path):
     with safe_open(str(latents), "numpy") as codes: assert names <= set(codes.keys())
 
 
+def test_zips_of_other_meshes_are_an_error(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "box.off").write_text("OFF")
+    shutil.make_archive(tmp_path / "zips" / "boxes", "zip", tmp_path / "in")
+    with pytest.raises(InputError, match="no mesh of the benchmark"):
+        benchmark_sources(tmp_path / "zips", tmp_path / "meshes")
+
+
 @pytest.mark.parametrize("place", ["psb", "zips", "zips/all.zip"])
 def test_a_folder_a_zip_and_a_folder_of_zips_hold_the_same(toy, tmp_path, place):
     shutil.make_archive(tmp_path / "zips" / "all", "zip", toy)
