@@ -2,6 +2,8 @@
 import re
 from pathlib import Path
 
+from pandas import read_csv
+
 from sdf_dino.evaluate.benchmark import HUMAN_RAND_INDEX_ERROR
 from sdf_dino.evaluate.report import load_scores, paired_difference, saved_lines
 
@@ -12,6 +14,7 @@ HEAD = r"""% Written by `make paper` from figures/. Do not edit.
 \newcommand{\spread}[1]{\saved{spread:#1}}
 \newcommand{\difference}[1]{\saved{difference:#1}}
 \newcommand{\category}[1]{\saved{category:#1}}
+\newcommand{\feature}[1]{\saved{feature:#1}}
 """
 
 
@@ -39,9 +42,16 @@ def category_error(key):
     return rows.rand_index_error.mean()
 
 
+def feature_score(key):
+    "A column of a feature, feature:column, in the table of features and positions"
+    feature, column = key.split(":")
+    return read_csv(root / "figures" / "naming" / "position.csv", index_col="feature").loc[feature, column]
+
+
 def text(kind, key, lines):
     "What stands in the paper for one command"
     if kind == "category": return plain(category_error(key))
+    if kind == "feature": return plain(feature_score(key))
     if kind == "difference":
         path, metric, method, other = key.split(":")
         found = paired_difference(load_scores(root / "figures" / path), metric, method, other)
@@ -54,7 +64,7 @@ def text(kind, key, lines):
 def numbers():
     "The whole file"
     lines = saved_lines(root / "figures")
-    commands = re.findall(r"\\(num|spread|difference|category)\{([^}]+)\}", (root / "paper" / "paper.tex").read_text(encoding="utf-8"))
+    commands = re.findall(r"\\(num|spread|difference|category|feature)\{([^}]+)\}", (root / "paper" / "paper.tex").read_text(encoding="utf-8"))
     found = {f"{kind}:{key}": text(kind, key, lines) for kind, key in commands}
     entries = [f"\\expandafter\\def\\csname saved@{name}\\endcsname{{{value}}}" for name, value in sorted(found.items())]
     return HEAD + "\n".join(entries) + "\n"
