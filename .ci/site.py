@@ -172,7 +172,7 @@ def collect():
     headings = {"tutorials": "Tutorials", "pipeline": "From shapes to parts, in eleven notebooks",
                 "experiments": "Experiments", "api": "Reference"}
     for shelf, heading in headings.items():
-        paths = sorted((root / "nbs" / shelf).rglob("*.ipynb"))
+        paths = sorted((root / "nbs" / shelf).rglob("*.ipynb"), key=lambda p: (p.stem != "quickstart", p))
         index_page(shelf, heading, [notebook_page(p) for p in paths if ".ipynb_checkpoints" not in p.parts])
     shutil.copy(root / "docs" / "site.css", source)
     commands_page()
@@ -185,7 +185,7 @@ def navigation():
         return [*first, *(p for p in found if p not in first)]
     packages = ["core", "geometry", "data", "field", "distill", "parts", "evaluate", "cli"]
     nav = [
-        {"Use": ["index.md", *pages("use", "use/index.md"), "view.md", "performance.md", "faq.md"]},
+        {"Use": ["index.md", *pages("use", "use/index.md", "use/quickstart.md"), "view.md", "performance.md", "faq.md"]},
         {"Learn": [*pages("learn", "learn/index.md"), {"Experiments": pages("learn/experiments")},
                    "glossary.md"]},
         {"Results": pages("results", "results/index.md")},
