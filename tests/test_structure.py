@@ -1,7 +1,9 @@
 """The structure of the package: packages import only from those before them, modules lie in packages,
 public names are unique, and light modules stay light. Planted faults show that each check can fail."""
 import ast
+import builtins
 import subprocess
+import symtable
 import sys
 from collections import defaultdict
 
@@ -117,3 +119,27 @@ def test_a_flat_module_and_an_unknown_package_are_found(tmp_path):
 def test_a_repeated_name_is_found(tmp_path):
     root = plant(tmp_path, geometry__a="__all__ = ['f', 'g']", data__b="__all__ = ['f']", cli__main="__all__ = ['main']")
     assert list(repeated_names(root)) == ["f: data.b, geometry.a"]
+
+
+def undefined_names(table, known):
+    "Names that code of a module uses, and that neither the module nor Python defines"
+    for symbol in table.get_symbols():
+        if symbol.is_referenced() and symbol.is_global() and symbol.get_name() not in known: yield symbol.get_name()
+    for inner in table.get_children(): yield from undefined_names(inner, known)
+
+
+def undefined_in_modules(root):
+    "Undefined names of each module of a package, as `module: name`"
+    given = {*dir(builtins), "__file__", "__name__"}
+    for path in sorted(root.rglob("*.py")):
+        table = symtable.symtable(path.read_text(encoding="utf-8"), str(path), "exec")
+        known = given | {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+        for name in undefined_names(table, known): yield f"{path.stem}: {name}"
+
+
+def test_modules_use_no_name_that_is_not_defined(): assert list(undefined_in_modules(PACKAGE)) == []
+
+
+def test_a_name_that_is_not_defined_is_found(tmp_path):
+    text = "import sys\ndef f(x): return [os.environ[y] for y in x if sys]\ndef g(): return f(g, __file__, len)"
+    assert list(undefined_in_modules(plant(tmp_path, core__files=text))) == ["files: os"]

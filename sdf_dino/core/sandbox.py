@@ -54,7 +54,8 @@ class SandboxError(SdfDinoError):
 # %% ../../nbs/api/core/sandbox.ipynb #03a91068
 _MEMORY_WORDS = re.compile(
     "out.?of.?memory|(can.?t|cannot|unable to) allocate|not enough memory|bad_alloc|ALLOC_FAILED|"
-    "thread creation failed|can't start new thread|failed to map segment from shared object$", re.IGNORECASE)
+    "thread creation failed|can't start new thread|failed to map segment from shared object$",
+    re.IGNORECASE)
 
 def is_out_of_memory(
     error:Exception,   # As caught
@@ -118,7 +119,7 @@ def _perform(
     "Call the function that a request names, and turn the outcome into a reply"
     module, _, name = request["task"].partition(":")
     try:
-        _limit_memory(float("inf"))     # that of the call before must not fail an import of this one
+        _limit_memory(float("inf"))     # the limit of the call before must not fail an import
         os.chdir(request["here"])
         function = getattr(import_module(module), name)
         begin()
@@ -280,6 +281,12 @@ def _raise_reply(module, name, arguments):
     if isinstance(kind, type) and issubclass(kind, SdfDinoError): raise kind(*arguments)
     raise SandboxError(name, "error", " ".join(map(str, arguments))[:300])
 
+def _result_of(reply, task):
+    "The result in a child's reply, or the error that it names"
+    if "raise" in reply: _raise_reply(*reply["raise"])
+    if "kind" in reply: raise SandboxError(task, reply["kind"], reply.get("detail", ""))
+    return reply["result"]
+
 # %% ../../nbs/api/core/sandbox.ipynb #9b1ff03d
 class Sandbox:
     "Calls functions in a child process that may die"
@@ -307,10 +314,8 @@ class Sandbox:
         except BaseException:   # Ctrl-C: the next call must not get this reply
             self.close()
             raise
-        if "raise" in reply: _raise_reply(*reply["raise"])
         if reply.get("kind") == "memory": self.close()      # it may hold half of a module
-        if "kind" in reply: raise SandboxError(task, reply["kind"], reply.get("detail", ""))
-        return reply["result"]
+        return _result_of(reply, task)
 
     def close(self):
         "End the child; the next call starts another"
@@ -321,6 +326,7 @@ class Sandbox:
         "End the child from any thread, for good; a call under way raises `SandboxError`"
         self.stopped = True
         self.close()
+
     def _living_child(self):
         child = self._child
         if child is None or child.process.poll() is not None:

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['TOY_CATEGORIES', 'MIN_FACES', 'UNSEEN_SHARE', 'CategoryGroup', 'read_category_groups', 'group_shares',
-           'toy_objaverse', 'DownloadFilters', 'unseen_categories', 'object_split', 'candidate_objects',
-           'choose_objects']
+           'toy_objaverse', 'DownloadFilters', 'unseen_categories', 'candidate_objects', 'choose_objects']
 
 # %% ../../nbs/api/data/selection.ipynb #3a48e774
 import gzip
@@ -147,7 +146,7 @@ def unseen_categories(
         unseen.update(shuffled[:math.ceil(UNSEEN_SHARE*len(shuffled))])
     return unseen
 
-def object_split(
+def _object_split(
     uid:str,          # A shape
     category:str,     # Its category
     unseen:set,       # Categories held out
@@ -248,6 +247,6 @@ def choose_objects(
     unseen, shares = unseen_categories(groups, seed), group_shares(groups, n)
     parts = [table[table.group == name].head(share) for name, share in shares.items()]
     chosen = pd.concat(parts).sort_values("uid", ignore_index=True)
-    chosen["split"] = [object_split(uid, category, unseen, seed)
+    chosen["split"] = [_object_split(uid, category, unseen, seed)
                        for uid, category in zip(chosen.uid, chosen.category)]
     return chosen.drop(columns=["turn", "draw"])

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WEIGHT_DECAY', 'FREEZE_SHARE', 'DINOConfig', 'schedules', 'ema_update', 'collapse_monitor', 'kl_divergence',
-           'collapse_verdict', 'DINOTrainer', 'all_gather_rows', 'train_head', 'train_head_files']
+           'collapse_verdict', 'DINOTrainer', 'train_head', 'train_head_files']
 
 # %% ../../nbs/api/distill/dino.ipynb #c48eadc5
 import copy
@@ -186,8 +186,8 @@ class DINOTrainer(TrainingLoop):
             global_views = batch.views[:N_GLOBAL_VIEWS]
             teacher = [self.teacher(v.activations, v.affinity) for v in global_views]
         student = [self.student(v.activations, v.affinity) for v in batch.views]
-        loss, metrics = self.batch_loss(teacher, student, batch, scheduled["teacher_temp"])
-        affinity_term = self.affinity_term(student, batch)
+        loss, metrics = self._batch_loss(teacher, student, batch, scheduled["teacher_temp"])
+        affinity_term = self._affinity_term(student, batch)
         (loss + affinity_term.sum()).backward()
         affinity_sum = affinity_term.detach().clone()
         self.apply_gradients([affinity_sum])                     # sums it over the processes, too
@@ -201,7 +201,7 @@ class DINOTrainer(TrainingLoop):
 
 # %% ../../nbs/api/distill/dino.ipynb #88aeca9f
 @patch
-def affinity_term(self:DINOTrainer,
+def _affinity_term(self:DINOTrainer,
     student:list,       # (features, logits) of each view, of this process's shapes
     batch:ViewBatch,    # This process's share of the batch
 )->torch.Tensor:        # (1,)
@@ -212,7 +212,7 @@ def affinity_term(self:DINOTrainer,
     return weight * affinity_loss(features, batch.affinity)[None]
 
 # %% ../../nbs/api/distill/dino.ipynb #6b1f08c2
-def all_gather_rows(
+def _all_gather_rows(
     x:torch.Tensor,   # Rows of this process's shapes, (b, …)
     n_rows:int,       # Shapes of all processes
 )->torch.Tensor:      # (n_rows, …) in the order of the batch
@@ -227,7 +227,7 @@ def all_gather_rows(
 
 # %% ../../nbs/api/distill/dino.ipynb #0b7fd318
 @patch
-def batch_loss(self:DINOTrainer,
+def _batch_loss(self:DINOTrainer,
     teacher:list,          # (features, logits) of each global view, of this process's shapes
     student:list,          # (features, logits) of each view
     batch:ViewBatch,       # This process's share of the batch
@@ -236,20 +236,20 @@ def batch_loss(self:DINOTrainer,
     "Cross-entropy and diversity over the whole batch"
     c, n_shapes, n_points = self.config, self.views.batch_size, batch.shape[1]
     first_index = n_points * torch.arange(n_shapes, device=self.views.device)[:, None]
-    def gathered(x): return all_gather_rows(x, n_shapes).flatten(0, 1)
+    def gathered(x): return _all_gather_rows(x, n_shapes).flatten(0, 1)
 
     student_views = []
     for (_, logits), view in zip(student, batch.views):
-        index = all_gather_rows(view.targets, n_shapes) + first_index
+        index = _all_gather_rows(view.targets, n_shapes) + first_index
         student_views.append((gathered(logits), index.flatten()))
-    affinity = all_gather_rows(batch.affinity, n_shapes) if c.target_sharpening else None
+    affinity = _all_gather_rows(batch.affinity, n_shapes) if c.target_sharpening else None
     teacher_logits = [gathered(logits) for _, logits in teacher]
     loss, targets = self.loss(student_views, teacher_logits, teacher_temp, affinity)
     loss = c.dino * loss
     logits, index = student_views[1]
     if c.diversity: loss = loss + c.diversity * diversity_loss(logits, c.student_temp)
     if not self.logs_after(self.step + 1): return loss, {}
-    features = all_gather_rows(teacher[0][0], n_shapes)
+    features = _all_gather_rows(teacher[0][0], n_shapes)
     monitor = collapse_monitor(targets.unflatten(0, (n_shapes, n_points)), features)
     return loss, {"kl": kl_divergence(targets[index], logits, c.student_temp), **monitor}
 

@@ -181,7 +181,7 @@ class TokenTrainer:
 
 # %% ../../nbs/api/distill/part_tokens.ipynb #95238e93
 @patch
-def student_terms(self:TokenTrainer,
+def _student_terms(self:TokenTrainer,
     descriptors:torch.Tensor,   # (B,2,k,D)
     affinity:torch.Tensor,      # (B,2,k,k)
 )->tuple:                       # [(logits, indices)] for `DINOLoss`, other terms of the loss
@@ -210,7 +210,7 @@ def step(self:TokenTrainer,
     with torch.no_grad():
         teacher = [self.teacher(descriptors[:, view], affinity[:, view])[1].flatten(0, 1)
                    for view in (0, 1)]
-    said, terms = self.student_terms(descriptors, affinity)
+    said, terms = self._student_terms(descriptors, affinity)
     terms["dino"], _ = self.loss(said, teacher, scheduled["teacher_temp"])
     loss = self.dino.dino*terms["dino"] + c.koleo*terms["koleo"] + c.anchor*terms["anchor"]
     self.optim.zero_grad()

@@ -6,9 +6,8 @@
 __all__ = ['MAX_SILHOUETTE_K', 'N_SILHOUETTE_POINTS', 'kmeans_xyz', 'kmeans_xyz_normals', 'kmeans_encoding', 'kmeans_random',
            'raw_activations', 'raw_layer_0', 'raw_layer_1', 'raw_layer_2', 'raw_layer_3', 'ndf', 'MAX_EIGENGAP_K',
            'GOLDEN_ANGLE', 'SDF_SMOOTHING', 'SDF_CLUSTERS', 'SDF_MAX_CLUSTERS', 'mesh_components',
-           'estimate_k_by_silhouette', 'method_features', 'kmeans_method', 'estimate_k_by_eigengap', 'knn_labels',
-           'line_of_sight_clusters', 'spectral_exact', 'shape_diameter', 'bilateral_smooth', 'shape_diameter_clusters',
-           'deepest_hull', 'convex_pieces']
+           'estimate_k_by_silhouette', 'method_features', 'estimate_k_by_eigengap', 'knn_labels',
+           'line_of_sight_clusters', 'spectral_exact', 'shape_diameter', 'shape_diameter_clusters', 'convex_pieces']
 
 # %% ../../nbs/api/evaluate/baselines.ipynb #915b3a63
 import warnings
@@ -92,7 +91,7 @@ def method_features(
     return found[kind]
 
 # %% ../../nbs/api/evaluate/baselines.ipynb #f74bc25d
-def kmeans_method(
+def _kmeans_method(
     kind:str,                # As in `method_features`
     unit_length:bool=False,  # Scale each point's feature to unit length
 ):                           # Function (shape, k, seed, weights) → labels
@@ -106,16 +105,16 @@ def kmeans_method(
         return kmeans_labels(features, k, seed)
     return method
 
-kmeans_xyz = kmeans_method("xyz")
-kmeans_xyz_normals = kmeans_method("xyz_normals")
-kmeans_encoding = kmeans_method("encoding")
-kmeans_random = kmeans_method("random")
-raw_activations = kmeans_method("all_layers")
-raw_layer_0 = kmeans_method("layer_0")
-raw_layer_1 = kmeans_method("layer_1")
-raw_layer_2 = kmeans_method("layer_2")
-raw_layer_3 = kmeans_method("layer_3")
-ndf = kmeans_method("all_layers", unit_length=True)
+kmeans_xyz = _kmeans_method("xyz")
+kmeans_xyz_normals = _kmeans_method("xyz_normals")
+kmeans_encoding = _kmeans_method("encoding")
+kmeans_random = _kmeans_method("random")
+raw_activations = _kmeans_method("all_layers")
+raw_layer_0 = _kmeans_method("layer_0")
+raw_layer_1 = _kmeans_method("layer_1")
+raw_layer_2 = _kmeans_method("layer_2")
+raw_layer_3 = _kmeans_method("layer_3")
+ndf = _kmeans_method("all_layers", unit_length=True)
 
 # %% ../../nbs/api/evaluate/baselines.ipynb #0dad446b
 MAX_EIGENGAP_K = 8     # Largest number of parts that is considered
@@ -213,7 +212,7 @@ def shape_diameter(
     return _robust_mean(lengths, 1/angles.clip(1e-3))
 
 # %% ../../nbs/api/evaluate/baselines.ipynb #d22cd031
-def bilateral_smooth(
+def _bilateral_smooth(
     values,              # One value a face, (F,)
     pairs,               # Neighbouring faces, (E,2)
 )->np.ndarray:           # (F,)
@@ -252,14 +251,14 @@ def shape_diameter_clusters(
     if np.isnan(diameter).all(): return single_segment(shape, k, seed)
     diameter = np.nan_to_num(diameter, nan=np.nanmin(diameter))
     scaled = (diameter - diameter.min())/max(np.ptp(diameter), 1e-12)
-    values = bilateral_smooth(np.log1p(4*scaled)/np.log(5), face_adjacency(shape.mesh.faces)[0])
+    values = _bilateral_smooth(np.log1p(4*scaled)/np.log(5), face_adjacency(shape.mesh.faces)[0])
     numbers = range(2, SDF_MAX_CLUSTERS + 1) if k else [SDF_CLUSTERS]
     candidates = [_diameter_segments(shape.mesh, values, n, seed) for n in numbers]
     distances = [abs(_n_large_segments(labels) - (k or 0)) for labels in candidates]
     return candidates[int(np.argmin(distances))][shape.face]
 
 # %% ../../nbs/api/evaluate/baselines.ipynb #c22e5029
-def deepest_hull(
+def _deepest_hull(
     hulls:list,    # Convex meshes, trimesh.Trimesh
     points,        # (N,3)
 )->np.ndarray:     # Index of the hull, (N,)
@@ -282,4 +281,4 @@ def convex_pieces(
     mesh = coacd.Mesh(shape.mesh.vertices, shape.mesh.faces)
     pieces = coacd.run_coacd(mesh, max_convex_hull=int(k or -1), seed=seed)
     hulls = [trimesh.Trimesh(*piece).convex_hull for piece in pieces]
-    return deepest_hull(hulls, shape.points)
+    return _deepest_hull(hulls, shape.points)

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['PSB_READINGS', 'TESTS', 'HUMAN_RAND_INDEX_ERROR', 'Benchmark', 'psb_ids', 'find_benchmark', 'select_ids',
-           'weights_stamp', 'EvaluationSettings', 'claim_folder', 'benchmark_lines', 'plan_evaluation', 'merge_lines',
-           'evaluate', 'human_score_deviations']
+           'weights_stamp', 'EvaluationSettings', 'evaluate', 'human_score_deviations']
 
 # %% ../../nbs/api/evaluate/benchmark.ipynb #63a4518c
 import ast
@@ -220,7 +219,7 @@ class EvaluationSettings:
         return str(resolve_path(self.data or project_root().parent/"shared"/"data"/"psb"))
 
 # %% ../../nbs/api/evaluate/benchmark.ipynb #a4aa6611
-def claim_folder(
+def _claim_folder(
     folder,       # Folder of rows
     benchmark,    # Folder or zips of the benchmark that the rows are about
 ):
@@ -258,7 +257,7 @@ def _without_controls(rows): return [row for row in rows if not row.get("control
 
 def _of_group(rows, column, group): return [row for row in rows if row[column] == group]
 
-def benchmark_lines(
+def _benchmark_lines(
     name:str,             # Name of the test
     test:Benchmark,       # The test
     ids:list,             # Which of its shapes
@@ -292,10 +291,10 @@ def _planned_lines(name, test, methods, settings):
     ids = select_ids(every_id, settings.ids, settings.step, name)
     if not on_meshes: methods = [m for m in methods if m not in ("human", "labelled_parts")]
     stamps = {method: weights_stamp(method, test.weights) for method in methods}
-    return [(method, benchmark_lines(name, test, ids, method, stamp, settings))
+    return [(method, _benchmark_lines(name, test, ids, method, stamp, settings))
             for method, stamp in stamps.items()]
 
-def plan_evaluation(
+def _plan_evaluation(
     tests:list,           # Names of tests
     methods:list,         # Names of methods
     settings:EvaluationSettings,    # What else is asked for
@@ -313,7 +312,7 @@ def plan_evaluation(
             "methods", f"has {', '.join(idle)}, which {', '.join(tests)} cannot score",
             "Leave them out")
     if any(not isinstance(test, Benchmark) or "data" in test.options for test in found.values()):
-        claim_folder(settings.rows_path, settings.psb_path)
+        _claim_folder(settings.rows_path, settings.psb_path)
     elif settings.categories:
         raise ParameterError(
             "categories", f"is {settings.categories}, but {', '.join(tests)} have none",
@@ -321,7 +320,7 @@ def plan_evaluation(
     return plan
 
 # %% ../../nbs/api/evaluate/benchmark.ipynb #d775ee9b
-def merge_lines(
+def _merge_lines(
     path,          # `metrics.json`
     lines:list,    # New lines
 ):
@@ -338,9 +337,9 @@ def evaluate(
     settings:EvaluationSettings=EvaluationSettings(),      # What else is asked for
 ):                                     # Yields lines as they come
     "Methods on tests, resumable; all lines so far are in `metrics.json` of the folder"
-    for _, generator in plan_evaluation(tests, methods, settings):
+    for _, generator in _plan_evaluation(tests, methods, settings):
         for lines in generator:
-            merge_lines(settings.rows_path/"metrics.json", lines)
+            _merge_lines(settings.rows_path/"metrics.json", lines)
             yield from lines
 
 # %% ../../nbs/api/evaluate/benchmark.ipynb #4f7c4e21

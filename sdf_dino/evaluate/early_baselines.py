@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PATCH_RADIUS', 'PATCH_POINTS', 'EIKONAL_TOLERANCE', 'MIN_COMPONENT_SHARE', 'RESOLUTION', 'GRADIENT_ANGLE',
-           'patch_descriptors', 'local_patches', 'local_patches_sorted', 'eikonal_residual', 'surface_graph_cut',
-           'grid_field', 'free_component_labels', 'volumetric_eikonal', 'eikonal_inside', 'gradient_discontinuity']
+           'patch_descriptors', 'local_patches', 'local_patches_sorted', 'surface_graph_cut', 'grid_field',
+           'free_component_labels', 'volumetric_eikonal', 'eikonal_inside', 'gradient_discontinuity']
 
 # %% ../../nbs/api/evaluate/early_baselines.ipynb #52d71155
 import numpy as np
@@ -59,7 +59,7 @@ def local_patches_sorted(
 # %% ../../nbs/api/evaluate/early_baselines.ipynb #1168aaa8
 EIKONAL_TOLERANCE = .1     # Residual above which a point or voxel is a seam
 
-def eikonal_residual(
+def _eikonal_residual(
     sdf,                # Function of points (N,3) → distances (N,)
     points,             # (N,3)
 )->np.ndarray:          # | |∇f| − 1 |, (N,)
@@ -95,7 +95,7 @@ def surface_graph_cut(
     "Components of the neighbour graph without its seams"
     shape = as_eval_shape(shape)
     points, n = shape.points, len(shape.points)
-    is_smooth = eikonal_residual(shape.source.sdf, points) < EIKONAL_TOLERANCE
+    is_smooth = _eikonal_residual(shape.source.sdf, points) < EIKONAL_TOLERANCE
     i, j = _neighbour_pairs(points)
     kept = is_smooth[i] & is_smooth[j]
     graph = csr_matrix((np.ones(kept.sum(), bool), (i[kept], j[kept])), (n, n))

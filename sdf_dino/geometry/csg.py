@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SURFACE_TOLERANCE', 'Solid', 'sdf_gradient', 'euclidean_length', 'Placed', 'sample_leaf_surfaces', 'visible_side',
-           'Combination', 'Union', 'Intersection', 'Difference', 'solid_to_mesh']
+           'Union', 'Intersection', 'Difference', 'solid_to_mesh']
 
 # %% ../../nbs/api/geometry/csg.ipynb #ad828a57
 from functools import reduce
@@ -149,7 +149,7 @@ def visible_side(
     return (outside_front - outside_back)*(first_touched == leaf_index)
 
 # %% ../../nbs/api/geometry/csg.ipynb #04ff37c4
-class Combination(Solid):
+class _Combination(Solid):
     "Several solids combined; a subclass says how"
     def __init__(self,
         *solids:Solid,  # Two or more; a difference keeps the first
@@ -177,17 +177,17 @@ class Combination(Solid):
         return points[:n], normals[:n]
 
 # %% ../../nbs/api/geometry/csg.ipynb #d4430a4f
-class Union(Combination):
+class Union(_Combination):
     "Points that are in any solid; the SDF is exact outside and a bound inside"
     def sdf(self, points): return reduce(np.minimum, self._sdfs(points))
     def support(self, directions): return reduce(np.maximum, self._supports(directions))
 
-class Intersection(Combination):
+class Intersection(_Combination):
     "Points that are in every solid; the SDF is exact inside and a bound outside"
     def sdf(self, points): return reduce(np.maximum, self._sdfs(points))
     def support(self, directions): return reduce(np.minimum, self._supports(directions))
 
-class Difference(Combination):
+class Difference(_Combination):
     "The first solid without the others; the SDF is a bound"
     def sdf(self, points):
         first, *others = self._sdfs(points)

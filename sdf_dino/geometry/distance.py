@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BACKENDS', 'TriangleTree', 'nearest_face', 'distance_to_faces', 'DistanceMesh', 'morton_order', 'subdivide_mesh',
-           'warp_module', 'warp_mesh', 'warp_signed_distance', 'choose_backend', 'signed_distance']
+           'warp_module', 'warp_signed_distance', 'choose_backend', 'signed_distance']
 
 # %% ../../nbs/api/geometry/distance.ipynb #a5c78bda
 from functools import cached_property, lru_cache
@@ -92,7 +92,7 @@ class DistanceMesh:
     def warp_mesh(self, device):
         "Its copy on a device, about the origin at unit size"
         if device not in self._warp_meshes:
-            self._warp_meshes[device] = warp_mesh(self.to_unit(self.vertices), self.faces, device)
+            self._warp_meshes[device] = _warp_mesh(self.to_unit(self.vertices), self.faces, device)
         return self._warp_meshes[device]
 
     def in_box(self, points):
@@ -234,7 +234,7 @@ def _warp_kernel():
     return nearest
 
 # %% ../../nbs/api/geometry/distance.ipynb #ea84894f
-def warp_mesh(
+def _warp_mesh(
     vertices:np.ndarray,  # About the origin at unit size, since single precision is absolute, (V,3)
     faces:np.ndarray,     # Repaired, (F,3)
     device:str,           # cpu or cuda, as Warp names them
@@ -248,7 +248,7 @@ def warp_mesh(
 
 # %% ../../nbs/api/geometry/distance.ipynb #a21431cd
 def warp_signed_distance(
-    mesh,               # As from `warp_mesh`
+    mesh,               # As from `_warp_mesh`
     points:np.ndarray,  # In its coordinates, (N,3)
     device:str,         # Device of the mesh
 )->np.ndarray:          # (N,) float32, negative inside

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
+from scipy.spatial import cKDTree
+from trimesh.graph import connected_component_labels
 
 from ..core.errors import MismatchError
 from .export import write_parts
@@ -19,6 +21,7 @@ from .validation import component_volumes, edge_incidence
 
 # %% ../../nbs/api/geometry/solid_export.ipynb #a79b4f74
 _STEP = 1e-6       # That vertices at one place move inward, a share of the longest side
+_NEAR = 1e-7       # What another program may take for one place, a share of it too
 _ROUNDS = 8        # The most
 
 def _rank_in_group(group):
@@ -29,24 +32,26 @@ def _rank_in_group(group):
     return rank
 
 def _separated(mesh, matrix):
-    "A solid whose vertices all differ when they are placed in single precision"
+    "A solid whose vertices lie apart when they are placed in single precision"
     mesh = mesh.copy()
     step = _STEP*np.ptp(mesh.bounds, axis=0).max()
     for _ in range(_ROUNDS):
         placed = place_vertices(mesh.vertices, matrix).astype(np.float32)
-        _, place, count = np.unique(placed, axis=0, return_inverse=True, return_counts=True)
-        shared = np.flatnonzero(count[place.ravel()] > 1)
-        if not len(shared): break
+        pairs = cKDTree(placed).query_pairs(_NEAR*np.ptp(placed, axis=0).max(),
+                                            output_type="ndarray")
+        if not len(pairs): break
+        shared = np.unique(pairs)
         inward = -mesh.vertex_normals[shared]
         inward[~inward.any(1)] = 3**-.5       # needles have no normal
-        distance = step*(1 + _rank_in_group(place.ravel()[shared]))
+        groups = connected_component_labels(pairs, node_count=len(placed))
+        distance = step*(1 + _rank_in_group(groups[shared]))
         mesh.vertices[shared] += distance[:, None]*inward
     return mesh
 
 def separate_vertices(
     meshes:dict,   # {part: trimesh.Trimesh}, closed
 )->dict:
-    "The same with no two vertices of a part at one place in a file"
+    "The same with the vertices of each part apart, also in the single precision of a file"
     if not meshes: return {}
     matrix = placement_matrix(np.concatenate([mesh.vertices for mesh in meshes.values()]))
     return {part: _separated(mesh, matrix) for part, mesh in meshes.items()}

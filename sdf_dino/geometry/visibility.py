@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['NORMAL_STEP', 'INSET_DEPTH', 'TRUSTED_DISTANCE', 'GRID_CELLS', 'SEGMENT_LEVELS', 'MIN_ENCLOSURE', 'MAX_TRACE_STEPS',
            'MIN_TRACE_STEP', 'field_normals', 'inset_points', 'refine_grid', 'sample_field_grid', 'line_of_sight',
-           'jaccard_overlap', 'enclosure_ratio', 'find_cavities', 'fill_cavities', 'field_thickness',
-           'VisibilityConfig', 'Visibility', 'visibility_from_field', 'affinity_matrix']
+           'jaccard_overlap', 'enclosure_ratio', 'fill_cavities', 'field_thickness', 'VisibilityConfig', 'Visibility',
+           'visibility_from_field', 'affinity_matrix']
 
 # %% ../../nbs/api/geometry/visibility.ipynb #060e1134
 from dataclasses import dataclass
@@ -177,7 +177,7 @@ def enclosure_ratio(
 # %% ../../nbs/api/geometry/visibility.ipynb #8ae4d909
 MIN_ENCLOSURE = .7    # Share of directions that must meet the solid; it is .67 below a table
 
-def find_cavities(
+def _find_cavities(
     grid,            # The field from `sample_field_grid`, (n,n,n)
     min_share:float, # Least volume of a cavity over that of the solid
 )->np.ndarray:
@@ -197,7 +197,7 @@ def fill_cavities(
 )->tuple:
     "The field of the solid and its cavities, `sdf` itself when there are none; its grid, (96,)*3"
     grid = sample_field_grid(sdf)
-    cavity = find_cavities(grid, min_share) if min_share else np.zeros(grid.shape, bool)
+    cavity = _find_cavities(grid, min_share) if min_share else np.zeros(grid.shape, bool)
     if not cavity.any(): return sdf, refine_grid(sdf, grid)
     n = len(grid)
     cells_deep = distance_transform_edt(cavity | (grid < 0)) - 1

@@ -8,6 +8,7 @@ __all__ = ['LOW_CONFIDENCE', 'SegmentRequest', 'check_budget', 'target_files', '
            'finish_parts', 'segment_file', 'segment_task', 'load_segment_task']
 
 # %% ../../nbs/api/parts/segment_request.ipynb #8de99e66
+import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 

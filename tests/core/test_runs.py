@@ -7,7 +7,7 @@ from sdf_dino.core import runs
 from sdf_dino.core.errors import InputError, MismatchError
 from sdf_dino.core.files import data_dir, project_root, read_json, resolve_path, write_json
 from sdf_dino.core.runs import (
-    Run, archive_stale_run, check_checkout, fingerprint, fingerprint_changes, notebook_code, notebook_path, read_parameters,
+    Run, archive_stale_run, check_checkout, fingerprint, fingerprint_changes, notebook_path, read_parameters,
     run_dir)
 
 
@@ -65,7 +65,7 @@ def test_magic_in_a_cell_is_no_error_and_counts(tmp_path, cell):
 
 
 def test_a_cell_that_is_no_python_is_named(tmp_path):
-    with pytest.raises(InputError, match="x ="): notebook_code(write_notebook(tmp_path / "a.ipynb", "K:int = 1", "x = = 2"))
+    with pytest.raises(InputError, match="x ="): fingerprint(write_notebook(tmp_path / "a.ipynb", "K:int = 1", "x = = 2"), {})
 
 
 def test_packaged_weights_count_where_the_code_can_load_them(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 import pytest
 import trimesh
 
-from sdf_dino.geometry.solid_export import check_solids, write_solids
+from sdf_dino.geometry.solid_export import check_solids, separate_vertices, write_solids
 
 PARTS = {i: trimesh.creation.icosphere(2, .3).apply_translation([i, 0, 0]) for i in (0, 2)}
 
@@ -29,3 +29,12 @@ def test_a_folder_keeps_the_files_that_the_call_did_not_write(tmp_path):
     (tmp_path / "part_7.ply").touch()
     assert [file.name for file in write_solids(PARTS, tmp_path)] == ["part_0.ply", "part_2.ply"]
     assert (tmp_path / "part_7.ply").exists()
+
+
+@pytest.mark.parametrize("gap", [0., 1e-9])
+def test_a_solid_that_touches_itself_is_closed_where_near_vertices_are_merged(tmp_path, gap):
+    boxes = [trimesh.creation.box((1, 1, 1)), trimesh.creation.box((1, 1, 1)).apply_translation([1 + gap, 1, 0])]
+    apart = separate_vertices({0: trimesh.util.concatenate(boxes)})
+    node, = trimesh.load_scene(write_solids(apart, tmp_path / "parts.glb")[0]).geometry.values()
+    merged = trimesh.Trimesh(node.vertices, node.faces)     # what lies within 1e-8 is one vertex
+    assert merged.is_watertight and abs(merged.volume - 2) < 1e-4

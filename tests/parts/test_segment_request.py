@@ -1,5 +1,7 @@
 "Requests, targets and reports: what cannot work is refused before anything is computed"
 import errno
+import os
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from sdf_dino.geometry.loading import load_mesh
 from sdf_dino.parts.output_files import WriteError, check_not_read, check_writable
 from sdf_dino.parts.segment import Segmentation
 from sdf_dino.parts.segment_request import (
-    SegmentRequest, fewer_parts, low_confidence, result_row, result_text, target_files, write_target)
+    SegmentRequest, fewer_parts, low_confidence, result_row, result_text, segment_task, target_files,
+    write_target)
 
 KEEP = SegmentRequest(keep_materials=True)
 
@@ -123,3 +126,11 @@ def test_hints_come_only_where_they_help(found):
     assert low_confidence({**row, "confidence": .3}) and not low_confidence({**row, "confidence": None})
     assert fewer_parts({**row, "parts_requested": "9"}) and "confidence" not in result_text({**row, "confidence": None})
     assert "warning: open" in result_text({**row, "warnings": ["open"]})
+
+
+def test_a_task_draws_its_bars_on_the_terminal_that_it_is_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("SDF_DINO_PROGRESS", "")
+    box = trimesh.creation.box()
+    box.export(tmp_path / "box.ply")
+    row = segment_task(str(tmp_path / "box.ply"), [str(tmp_path / "a.npy")], asdict(SegmentRequest("1")), "", os.devnull)
+    assert row["parts"] == 1 and os.environ["SDF_DINO_PROGRESS"] == os.devnull
