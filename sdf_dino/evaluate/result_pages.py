@@ -93,7 +93,7 @@ COMPOUNDS_PAGE = ResultPage(
     "visibility,visibility_512,learned_on_coordinates,learned_from_random_weights,learned,"
     "spectral_exact,kmeans_xyz,raw,dino",
     TrainingComparison(
-        "The trained head is better than one from random weights, by three standard errors. It is "
+        "The trained head is better than one from random weights, by two standard errors. It is "
         "no better than a head on coordinates, and slightly but significantly worse than the "
         "visibility that it was trained on.",
         _ari_columns("compounds"), "scores_compounds.csv", "ari"),

@@ -74,7 +74,9 @@ def test_prints_of_a_library_are_no_replies():
 
 
 @posix
-def test_the_reply_of_an_interrupted_call_is_not_taken_for_that_of_the_next():
+def test_the_reply_of_an_interrupted_call_is_not_taken_for_that_of_the_next(request):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)     # a shell's background jobs ignore it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with Sandbox() as sandbox:
         sandbox.call(PID)
         interrupt = threading.main_thread().ident, signal.SIGINT
