@@ -39,10 +39,12 @@ def numbers(value):
 def run_notebook(path, data): return Program(TEST_NOTEBOOK, path, env={"SDF_DINO_DATA": str(data)}).finish()
 
 
-# ten seconds and more, or Dask
+# experiments of three seconds and more, others of ten, or Dask
 SLOW = {"tutorials/image_to_3d", "tutorials/many_meshes", "tutorials/own_meshes", "tutorials/score_your_method",
-        "experiments/calibration", "experiments/naming", "api/core/cluster", "api/evaluate/segment_speed",
-        "api/evaluate/training_speed"}
+        "api/core/cluster", "api/evaluate/segment_speed", "api/evaluate/training_speed"}
+SLOW |= {f"experiments/{name}" for name in (
+    "calibration", "naming", "results", "pictures", "solids", "cross_validation", "prototypes", "fitting",
+    "decoder_variants", "speed")}
 DEAR_ONES_FIRST = sorted(NOTEBOOKS, key=lambda path: "api" in path.parts)
 EACH = [pytest.param(path, marks=[pytest.mark.slow] * (name_of(path) in SLOW), id=name_of(path)) for path in DEAR_ONES_FIRST]
 
