@@ -9,7 +9,8 @@ __all__ = ['part_colors', 'plot_style', 'save_figure', 'save_numbers', 'render_m
 # %% ../../nbs/api/core/plotting.ipynb #e6fec4d7
 import colorsys
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -125,6 +126,10 @@ def _label_colors(labels, count):
     if np.ndim(labels) == 2: return np.asarray(labels, np.uint8)
     return part_colors(np.full(count, -1) if labels is None else labels)
 
+def _load_triton():
+    "Load torch's compiler, if it is there: after a software renderer its own LLVM would crash"
+    with suppress(ImportError): import_module("triton")
+
 def _render(
     dataset,    # pyvista.PolyData with RGB colours named `part`
     size,       # Side of the picture, pixels
@@ -134,6 +139,7 @@ def _render(
     **style,    # Passed to `add_mesh`
 ):
     "An off-screen picture, (size, size, 3) uint8"
+    _load_triton()
     pv = import_extra("pyvista", "render")
     plotter = pv.Plotter(off_screen=True, window_size=[size, size], lighting="three lights")
     plotter.background_color = "white"

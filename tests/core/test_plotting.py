@@ -1,9 +1,12 @@
 "A figure is written only where it has changed"
+import sys
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import trimesh
 
-from sdf_dino.core.plotting import image_grid, plot_style, save_figure, save_numbers
+from sdf_dino.core.plotting import image_grid, plot_style, render_mesh, save_figure, save_numbers
 
 RNG = np.random.default_rng(0)
 IMAGE, NOISE = RNG.random((60, 60, 3)), RNG.normal(size=50)
@@ -57,3 +60,19 @@ def test_numbers_are_written_where_they_changed(tmp_path, new, is_written):
     before = path.read_bytes()
     save_numbers(path, new)
     assert (path.read_bytes() != before) == is_written
+
+
+def test_the_compiler_of_torch_is_loaded_before_a_renderer(tmp_path, monkeypatch):
+    pyvista = pytest.importorskip("pyvista", reason="pyvista is not installed")
+    (tmp_path / "triton.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "triton", None)
+    del sys.modules["triton"]       # monkeypatch brings back what was there
+    loaded = []
+
+    def plotter(**settings):
+        loaded.append("triton" in sys.modules)
+        raise LookupError
+    monkeypatch.setattr(pyvista, "Plotter", plotter)
+    with pytest.raises(LookupError): render_mesh(trimesh.creation.box())
+    assert loaded == [True]
