@@ -42,7 +42,8 @@ def _separated(mesh, matrix):
         if not len(pairs): break
         shared = np.unique(pairs)
         inward = -mesh.vertex_normals[shared]
-        inward[~inward.any(1)] = 3**-.5       # needles have no normal
+        has_none = np.linalg.norm(inward, axis=1) < .5
+        inward[has_none] = 3**-.5       # a needle
         groups = connected_component_labels(pairs, node_count=len(placed))
         distance = step*(1 + _rank_in_group(groups[shared]))
         mesh.vertices[shared] += distance[:, None]*inward

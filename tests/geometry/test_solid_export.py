@@ -1,4 +1,5 @@
 "Closed parts in files"
+import numpy as np
 import pytest
 import trimesh
 
@@ -38,3 +39,10 @@ def test_a_solid_that_touches_itself_is_closed_where_near_vertices_are_merged(tm
     node, = trimesh.load_scene(write_solids(apart, tmp_path / "parts.glb")[0]).geometry.values()
     merged = trimesh.Trimesh(node.vertices, node.faces)     # what lies within 1e-8 is one vertex
     assert merged.is_watertight and abs(merged.volume - 2) < 1e-4
+
+
+def test_needles_whose_normals_cancel_come_apart_too():
+    corners = np.random.default_rng(0).normal(size=(3, 3))
+    needles = trimesh.Trimesh(np.vstack([corners, corners]), [[0, 1, 2], [2, 1, 0], [3, 4, 5], [5, 4, 3]], process=False)
+    apart, = separate_vertices({0: needles}).values()
+    assert len(np.unique(apart.vertices.astype(np.float32), axis=0)) == 6
