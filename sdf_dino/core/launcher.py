@@ -221,6 +221,7 @@ def _execute(job):
         papermill.execute_notebook(
             job.source, job.path/"notebook.ipynb", job.params,
             kernel_name="python3", cwd=job.source.parent, store_widget_state=False,
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],
             progress_bar={"desc": f"{job.notebook}/{job.name}", "leave": False})
     finally:
         for key in ("SDF_DINO_RUN", "SDF_DINO_PROGRESS"): os.environ.pop(key, None)

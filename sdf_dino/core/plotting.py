@@ -130,6 +130,11 @@ def _load_triton():
     "Load torch's compiler, if it is there: after a software renderer its own LLVM would crash"
     with suppress(ImportError): import_module("triton")
 
+def _quiet_vtk():
+    "Without a display VTK warns, and takes another way to draw: only its errors are shown"
+    logger = import_module("vtkmodules.vtkCommonCore").vtkLogger
+    logger.SetStderrVerbosity(logger.VERBOSITY_ERROR)
+
 def _render(
     dataset,    # pyvista.PolyData with RGB colours named `part`
     size,       # Side of the picture, pixels
@@ -141,6 +146,7 @@ def _render(
     "An off-screen picture, (size, size, 3) uint8"
     _load_triton()
     pv = import_extra("pyvista", "render")
+    _quiet_vtk()
     plotter = pv.Plotter(off_screen=True, window_size=[size, size], lighting="three lights")
     plotter.background_color = "white"
     plotter.add_mesh(dataset, scalars="part", rgb=True, ambient=.35, diffuse=.7, **style)

@@ -122,10 +122,11 @@ def test_an_unused_override_is_refused(jobs):
     with pytest.raises(ParameterError, match="no notebook"): jobs_named("papre")
 
 
-def test_jobs_run_are_skipped_and_archived(jobs):
+def test_jobs_run_are_skipped_and_archived(jobs, capfd):
     a, b = jobs_named("probe")
     with pytest.raises(SdfDinoError, match="sdf_dino run 10_a probe"): launch_job(b)
     launch_jobs([a, b], say=lambda line: None)
+    assert "WARN" not in capfd.readouterr().err, "the kernel's own warnings are not for the terminal"
     assert read_json(b.path / "metrics.json")["text"] == "5" and (a.path / "notebook.ipynb").exists() and a.is_done()
     assert launch_job(a) is False and launch_job(a, force=True) is True
     assert a.path.with_name(a.path.name + ".previous-1").exists()

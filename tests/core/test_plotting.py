@@ -76,3 +76,10 @@ def test_the_compiler_of_torch_is_loaded_before_a_renderer(tmp_path, monkeypatch
     monkeypatch.setattr(pyvista, "Plotter", plotter)
     with pytest.raises(LookupError): render_mesh(trimesh.creation.box())
     assert loaded == [True]
+
+
+def test_a_renderer_shows_its_errors_only():
+    pytest.importorskip("pyvista")
+    render_mesh(trimesh.creation.box(), size=20)
+    logger = sys.modules["vtkmodules.vtkCommonCore"].vtkLogger
+    assert logger.GetCurrentVerbosityCutoff() == logger.VERBOSITY_ERROR
