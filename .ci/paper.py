@@ -4,7 +4,6 @@ from pathlib import Path
 
 from pandas import read_csv
 
-from sdf_dino.evaluate.benchmark import HUMAN_RAND_INDEX_ERROR
 from sdf_dino.evaluate.report import load_scores, paired_difference, saved_lines
 
 root = Path(__file__).resolve().parents[1]
@@ -14,6 +13,7 @@ HEAD = r"""% Written by `make paper` from figures/. Do not edit.
 \newcommand{\spread}[1]{\saved{spread:#1}}
 \newcommand{\difference}[1]{\saved{difference:#1}}
 \newcommand{\category}[1]{\saved{category:#1}}
+\newcommand{\unseen}[1]{\saved{unseen:#1}}
 \newcommand{\feature}[1]{\saved{feature:#1}}
 """
 
@@ -33,9 +33,8 @@ def score_line(lines, key):
 
 
 def category_error(key):
-    "The mean Rand-index error of method:category; that of people is the published one"
+    "The mean Rand-index error of method:category"
     method, category = key.split(":")
-    if method == "people": return HUMAN_RAND_INDEX_ERROR[category]
     scores = load_scores(root / "figures" / "scores_psb.csv")
     rows = scores[(scores.method == method) & (scores.category == category)]
     if rows.empty: raise SystemExit(f"paper.tex: {key}: no saved scores")
@@ -48,14 +47,25 @@ def feature_score(key):
     return read_csv(root / "figures" / "naming" / "position.csv", index_col="feature").loc[feature, column]
 
 
+def unseen_scores():
+    "Scores on the 210 meshes of the benchmark on which no setting was chosen"
+    scores = load_scores(root / "figures" / "scores_psb.csv")
+    return scores[scores.id % 4 != 2]
+
+
+def signed(found):
+    "A paired difference and its standard error"
+    return f"${round(found['difference'], 3) + 0:+.3f}\\pm{found['standard_error']:.3f}$".replace("0.", ".")
+
+
 def text(kind, key, lines):
     "What stands in the paper for one command"
+    if kind == "unseen": return signed(paired_difference(unseen_scores(), "rand_index_error", *key.split(":")))
     if kind == "category": return plain(category_error(key))
     if kind == "feature": return plain(feature_score(key))
     if kind == "difference":
         path, metric, method, other = key.split(":")
-        found = paired_difference(load_scores(root / "figures" / path), metric, method, other)
-        return f"${found['difference']:+.3f}\\pm{found['standard_error']:.3f}$".replace("0.", ".")
+        return signed(paired_difference(load_scores(root / "figures" / path), metric, method, other))
     line = score_line(lines, key)
     if kind == "num" or line["seeds"] == 1: return plain(line["mean"])
     return f"{plain(line['mean'])}\\,$\\pm$\\,{plain(line['std'])}"
@@ -64,7 +74,7 @@ def text(kind, key, lines):
 def numbers():
     "The whole file"
     lines = saved_lines(root / "figures")
-    commands = re.findall(r"\\(num|spread|difference|category|feature)\{([^}]+)\}", (root / "paper" / "paper.tex").read_text(encoding="utf-8"))
+    commands = re.findall(r"\\(num|spread|difference|category|unseen|feature)\{([^}]+)\}", (root / "paper" / "paper.tex").read_text(encoding="utf-8"))
     found = {f"{kind}:{key}": text(kind, key, lines) for kind, key in commands}
     entries = [f"\\expandafter\\def\\csname saved@{name}\\endcsname{{{value}}}" for name, value in sorted(found.items())]
     return HEAD + "\n".join(entries) + "\n"

@@ -13,7 +13,6 @@ from pathlib import Path
 import pandas as pd
 
 from ..core.files import read_json
-from .benchmark import HUMAN_RAND_INDEX_ERROR
 from .report import difference_table, load_scores, method_order, results_table
 
 # %% ../../nbs/api/evaluate/page_tables.ipynb #88724a6e
@@ -54,7 +53,7 @@ def unseen_meshes_table(
     scores = load_scores(figures/"scores_psb.csv")
     return _error_table(scores[scores["id"] % 4 != 2])
 
-_BESIDE_COACD = ("labelled_parts", "shape_diameter", "spectral_exact", "visibility",
+_BESIDE_COACD = ("human", "labelled_parts", "shape_diameter", "spectral_exact", "visibility",
                  "visibility_512", "learned_on_coordinates", "learned_from_random_weights",
                  "learned")
 
@@ -76,12 +75,11 @@ def category_table(
     figures:Path,     # Folder of the figures
     lines,            # Not used
 )->pd.DataFrame:
-    "Mean Rand-index error of people, as published, and of each method on each category"
+    "Mean Rand-index error of each method on each category"
     scores = load_scores(figures/"scores_psb.csv")
     by_shape = scores.groupby(["method", "category", "id"])["rand_index_error"].mean()
     means = by_shape.groupby(["method", "category"]).mean().unstack("method")
     table = means[method_order(means.columns)]
-    table.insert(0, "people (published)", pd.Series(HUMAN_RAND_INDEX_ERROR))
     table = table.sort_values("visibility")
     table.loc["mean"] = table.mean()
     return table.map("{:.3f}".format)

@@ -167,7 +167,7 @@ PSB_PAGE = ResultPage(
     ("human", "visibility", "visibility_512", "learned_on_coordinates", "spectral_exact",
      "kmeans_xyz", "single_segment"),
     "`segment`, with nothing learned, comes within .003 of people against each other, with k "
-    "given and with k estimated; on the 210 meshes on which no setting was chosen it errs by "
+    "given and with k estimated; on the 210 meshes on which no setting was chosen both err by "
     ".111. On eight of 14 categories its error is at or below that of people, and farthest above "
     "on fish. Shape diameter and CoACD, in folded tables, err more than 1.7 times as much.",
     "The data has 14 of the benchmark's 19 categories, so published errors over all 380 meshes "

@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..core.runtime import peak_memory
 from ..core.sandbox import Sandbox
 from ..field.dataset import SDFDataset, load_dataset
 from ..field.decoder import DecoderConfig, DeepSDF, autocast_dtype, query_decoder
@@ -258,14 +257,13 @@ def scale_row(
     device:str,    # Where
 )->dict:
     "{step: median seconds, set_MB}: steps of 16,384 points of 64 shapes, or of all, on noise"
-    before = peak_memory()
     data = _noise_dataset(shapes, 16_384, device)
-    set_memory = peak_memory() - before
+    set_bytes = data.points.nbytes + data.sdf.nbytes
     batch = min(64, shapes)
     config = TrainConfig(10_000, batch, 16_384 // batch)
     trainer = DeepSDFTrainer(data, DecoderConfig(*size), config)
     seconds = time_alternately({"step": trainer.one_step}, steps)["step"]
-    return {"step": float(np.median(seconds)), "set_MB": set_memory}
+    return {"step": float(np.median(seconds)), "set_MB": set_bytes / 2**20}
 
 def bench_scale(
     sizes:tuple=(10, 100, 1000),   # Shapes in the set
