@@ -20,6 +20,7 @@ from sdf_dino.cli.main import load_app
 root = Path(__file__).resolve().parents[1]
 source = root / "_docs" / "source"
 SHELVES = {"tutorials": "use", "pipeline": "learn", "experiments": "learn/experiments", "api": "api"}
+WIDGET = "application/vnd.jupyter.widget-view+json"
 HIDDEN = ("#| hide", "#| default_exp")
 CODE = re.compile(r"(```.*?```|`[^`\n]+`)", re.S)
 LINK = re.compile(r'(?<=\]\()[^)\s]+(?=\))|(?<=src=")[^"]+(?=")')
@@ -106,6 +107,11 @@ def exported_cell(code):
     return "\n\n".join([*parts, folded("Source", code)])
 
 
+def is_shown(output):
+    "Whether a page can show an output: no warnings, and nothing that lives in Jupyter alone"
+    return output.get("name") != "stderr" and WIDGET not in output.get("data", {})
+
+
 def page_cells(nb, path):
     "The cells of a notebook as the site shows them"
     for cell in nb.cells:
@@ -117,7 +123,7 @@ def page_cells(nb, path):
                 cell = nbformat.v4.new_markdown_cell(exported_cell(cell.source))
             else:
                 cell.source = "\n".join(line for line in cell.source.splitlines() if not line.startswith("#|"))
-                cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+                cell.outputs = list(filter(is_shown, cell.outputs))
         if cell.source.strip(): yield cell
 
 
