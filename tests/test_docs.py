@@ -81,3 +81,9 @@ def test_links_of_a_page_lead_within_the_site():
     assert "(results/psb.md#what-training-adds)" in text and "(figures/ladder.png)" in text
     assert "`[b](x.md)`" in text and f"({site.REPOSITORY}LICENSE)" in text and "<math" in text
     with pytest.raises(SystemExit, match="no such file"): site.prepared("[a](missing.md)", root / "docs" / "faq.md")
+
+
+def test_a_page_leaves_out_what_lives_in_jupyter_alone():
+    site = script("site")
+    assert site.is_shown({"data": {"text/plain": "5 parts"}}) and not site.is_shown({"name": "stderr"})
+    assert not site.is_shown({"data": {site.WIDGET: {}, "text/plain": "<k3d.plot.Plot object>"}})

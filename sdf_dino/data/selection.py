@@ -81,6 +81,17 @@ def _toy_annotation(uid, i, category, licence):
             "faceCount": 10**7 if i % 19 == 4 else 320 + i,
             "categories": [{"name": "furniture-home"}], "archives": {"glb": {"size": 10_000}}}
 
+def _toy_solid(i):
+    "A solid of its own for each toy shape, of one kind for each category"
+    size, sides = .3 + .005*i, 16
+    if i < 16: return trimesh.creation.box((1, 1.3*size, size + i//8))
+    if i < 24: return trimesh.creation.cone(size, 1.2, sections=sides)
+    if i < 40: return trimesh.creation.capsule(1., size, count=(8, 8))
+    if i < 48: return trimesh.creation.annulus(.5*size, size, .3, sections=sides)
+    if i < 56: return trimesh.creation.icosphere(2, size)
+    if i < 64: return trimesh.creation.cylinder(size, .4, sections=sides)
+    return trimesh.creation.torus(1, size, major_sections=sides, minor_sections=8)
+
 def _write_gz(path, value):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(json.dumps(value).encode(), mtime=0))
@@ -98,8 +109,7 @@ def toy_objaverse(
         shards.setdefault(shard, {})[uid] = annotation
         paths[uid] = f"glbs/{shard}/{uid}.glb"
         (folder/paths[uid]).parent.mkdir(parents=True, exist_ok=True)
-        mesh = trimesh.creation.torus(1, .1 + .005*i, major_sections=12, minor_sections=8)
-        mesh.export(folder/paths[uid])
+        _toy_solid(i).export(folder/paths[uid])
     _write_gz(folder/"lvis-annotations.json.gz", lvis)
     _write_gz(folder/"object-paths.json.gz", paths)
     for shard, annotations in shards.items():

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['N_VIEW_LANDMARKS', 'N_VIEW_SAMPLES', 'MAX_STRETCH', 'TOKEN_DINO', 'TOKEN_HEAD', 'TokenViews', 'token_inputs',
-           'stretched', 'token_views', 'TokenConfig', 'koleo_loss', 'anchor_loss', 'TokenTrainer', 'train_part_tokens',
-           'part_token_features', 'part_prototypes']
+           'stretched', 'part_views', 'token_views', 'TokenConfig', 'koleo_loss', 'anchor_loss', 'TokenTrainer',
+           'train_part_tokens', 'read_tokens', 'part_token_features', 'part_prototypes']
 
 # %% ../../nbs/api/distill/part_tokens.ipynb #d9e9bf3e
 import copy
@@ -73,12 +73,12 @@ def _second_view(cube, seed):
     return samples, visibility_from_rays(scene, cavity, samples.points[first],
                                          samples.normals[first])
 
-def token_views(
+def part_views(
     mesh:trimesh.Trimesh,   # In any units
     counts:tuple,           # Numbers of parts
     seed:int=0,             # Seed of the views
-)->dict:                    # Number of parts → `TokenViews`; without numbers that a view loses
-    "Two views of a mesh at several numbers of parts"
+)->tuple:                   # Two meshes in the cube; number of parts → `PartSamples` of both
+    "Two views of a mesh, cut into several numbers of parts, without numbers that a view loses"
     cube, _ = normalise_mesh(mesh)
     surface = ray_surface(cube, shells=False)
     found = surface_features(surface, N_VIEW_LANDMARKS, N_VIEW_SAMPLES, 2*seed)
@@ -86,12 +86,24 @@ def token_views(
     other, to_first = stretched(cube, np.random.default_rng(seed))
     samples, visibility = _second_view(other, 2*seed + 1)
     nearest = cKDTree(found.samples.points).query(to_first(samples.points))[1]
-    views = {}
+    parts = {}
     for k in counts:
         part = tree.cut(k)
         if len(np.unique(part[nearest])) < k: continue
         first = part_samples(found.samples.points, found.samples.normals, found.visibility, part)
         second = part_samples(samples.points, samples.normals, visibility, part[nearest])
+        parts[k] = first, second
+    return (cube, other), parts
+
+def token_views(
+    mesh:trimesh.Trimesh,   # In any units
+    counts:tuple,           # Numbers of parts
+    seed:int=0,             # Seed of the views
+)->dict:                    # Number of parts → `TokenViews`
+    "What the network is told of both `part_views`"
+    _, parts = part_views(mesh, counts, seed)
+    views = {}
+    for k, (first, second) in parts.items():
         pairs = zip(token_inputs(first), token_inputs(second))
         views[k] = TokenViews(*(np.stack(pair) for pair in pairs))
     return views
@@ -232,23 +244,27 @@ def train_part_tokens(
     history = [trainer.step(number) for number in range(dino.steps)]
     return trainer.teacher.eval(), history
 
-def _read_parts(network, shapes):
-    "Features (P,64) at unit length and prototype logits (P,K) of each shape"
-    for samples in shapes:
-        inputs, affinity = (torch.from_numpy(array)[None] for array in token_inputs(samples))
+def read_tokens(
+    network:ProjectionHead,   # As `train_part_tokens` gives it
+    told:list,                # `token_inputs` of each shape, such as the network was trained on
+):
+    "Yields features (P,64) at unit length and the strongest prototype (P,) of each shape"
+    for arrays in told:
+        inputs, affinity = (torch.from_numpy(array)[None] for array in arrays)
         with torch.no_grad(): features, logits = network(inputs, affinity)
-        yield F.normalize(features[0], dim=-1).numpy().astype(float), logits[0].numpy()
+        unit = F.normalize(features[0], dim=-1)
+        yield unit.numpy().astype(float), logits[0].numpy().argmax(1)
 
 def part_token_features(
     network:ProjectionHead,   # As `train_part_tokens` gives it
     shapes:list,              # `PartSamples`
 )->list:                      # (P,64) of each, at unit length
     "Learned features of the parts of each shape"
-    return [features for features, _ in _read_parts(network, shapes)]
+    return [features for features, _ in read_tokens(network, map(token_inputs, shapes))]
 
 def part_prototypes(
     network:ProjectionHead,   # As `train_part_tokens` gives it
     shapes:list,              # `PartSamples`
 )->list:                      # (P,) of each
     "The strongest prototype of each part, which means the same on all shapes"
-    return [logits.argmax(1) for _, logits in _read_parts(network, shapes)]
+    return [strongest for _, strongest in read_tokens(network, map(token_inputs, shapes))]

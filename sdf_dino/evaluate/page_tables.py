@@ -151,10 +151,11 @@ def ablation_table(
     figures:Path,     # Folder of the figures
     lines,            # Not used
 )->pd.DataFrame:
-    "Trainings of part tokens that differ in one setting, on development data"
+    "Mean and deviation of trainings of part tokens that differ in one setting"
     scores = pd.read_csv(figures/"naming"/"ablation.csv").groupby("training", sort=False)
-    table = scores[list(ABLATION_COLUMNS)].mean().map("{:.2f}".format)
-    table = table.rename(columns=ABLATION_COLUMNS)
+    scored = scores[list(ABLATION_COLUMNS)]
+    spread = scored.std().map(" ± {:.2f}".format).replace(" ± nan", "")
+    table = (scored.mean().map("{:.2f}".format) + spread).rename(columns=ABLATION_COLUMNS)
     table.insert(0, "trainings", scores.size())
     return table
 

@@ -31,6 +31,13 @@ class PartSamples:
     thickness:np.ndarray   # Depth of the shape below each sample, (N,)
     sees:np.ndarray        # Share of all samples that each one sees, by their part, (N,P)
     pairs:np.ndarray       # Neighbouring samples, (E,2), each pair once
+    centre:np.ndarray      # Of the shape in its own units, (3,)
+    radius:float           # Of the shape in its own units
+
+    @property
+    def own_points(self)->np.ndarray:
+        "The samples in the units of the shape, (N,3)"
+        return self.points*self.radius + self.centre
 
     @property
     def n_parts(self)->int: return self.part.max() + 1
@@ -72,11 +79,12 @@ def part_samples(
     n_parts = part.max() + 1
     nearest = cKDTree(points[:n]).query(points)[1]
     sees = visibility.visible.astype(np.float32) @ np.eye(n_parts, dtype=np.float32)[part[:n]] / n
-    centred = np.asarray(points, float) - np.mean(points, axis=0)
+    centre = np.mean(points, axis=0)
+    centred = np.asarray(points, float) - centre
     radius = np.sqrt((centred**2).sum(1).mean())
     return PartSamples(centred / radius, np.asarray(normals, float), part,
                        visibility.thickness[nearest] / radius, sees[nearest],
-                       neighbour_pairs(points))
+                       neighbour_pairs(points), centre, radius)
 
 # %% ../../nbs/api/geometry/part_descriptors.ipynb #62be9672
 def mesh_part_samples(

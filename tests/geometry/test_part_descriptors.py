@@ -49,6 +49,14 @@ def test_a_larger_mesh_has_the_same_descriptors():
         assert np.allclose(values, part_descriptors(large)[group], atol=1e-3), group
 
 
+def test_samples_know_their_own_units():
+    mesh = trimesh.creation.box((.2, .4, .6)).apply_translation([.1, -.2, .3])
+    points, face = trimesh.sample.sample_surface(mesh, 64, seed=0)
+    seen = Visibility(points, mesh.face_normals[face], np.eye(64, dtype=bool), np.ones(64))
+    samples = part_samples(points, mesh.face_normals[face], seen, face)
+    assert np.allclose(samples.own_points, points)
+
+
 def test_balls_touch_the_rod_alone():
     borders = part_borders(PLAIN)
     assert borders[1, 2] == 0 and borders[0, 1] > 0 and borders[0, 2] > 0
