@@ -44,7 +44,7 @@ SLOW = {"tutorials/image_to_3d", "tutorials/many_meshes", "tutorials/own_meshes"
         "api/core/cluster", "api/evaluate/segment_speed", "api/evaluate/training_speed"}
 SLOW |= {f"experiments/{name}" for name in (
     "calibration", "naming", "results", "pictures", "solids", "cross_validation", "prototypes", "fitting",
-    "decoder_variants", "speed")}
+    "decoder_variants", "speed", "co_segmentation", "part_token_ablation")}
 DEAR_ONES_FIRST = sorted(NOTEBOOKS, key=lambda path: "api" in path.parts)
 EACH = [pytest.param(path, marks=[pytest.mark.slow] * (name_of(path) in SLOW), id=name_of(path)) for path in DEAR_ONES_FIRST]
 

@@ -49,6 +49,7 @@ def _ari_columns(test):
 
 _FEED_FORWARD_COLUMNS = (
     Column("compounds, ARI", "compounds", "ari", 1, "feed_forward"),
+    Column("architecture, ARI", "architecture", "ari", 1, "feed_forward"),
     Column("benchmark, error", "psb", "rand_index_error", -1, "feed_forward"))
 _FEED_FORWARD = (
     "Feed-forward features in the part tree, k given", FullTable(_FEED_FORWARD_COLUMNS))
@@ -338,7 +339,8 @@ NEGATIVE_PAGE = ResultPage(
     "stay below coordinates on compounds. A head that was trained on visibility is not better "
     "than visibility itself. Without adaptation one of some hundred shapes is not better than "
     "encoded coordinates in the same part tree; one of thousands of real meshes is, on the "
-    "[benchmark](psb.md), but not on [compounds](compounds.md), as folded tables there show.",
+    "[benchmark](psb.md), but not on [compounds](compounds.md) or architecture, as folded tables "
+    "there show.",
     "`dino` is the proposal's recipe at a smaller size: fewer shapes, points and steps.",
     "methods=visibility,learned,learned_from_random_weights,learned_feed_forward,prototypes,dino,"
     "raw,kmeans_encoding,kmeans_xyz\n"
